@@ -1,0 +1,86 @@
+//! One ringing of one phone.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::CallState;
+
+/// One attempt, as the vendor tells it. What it does not tell is none or empty.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The number dialled, "+" and digits where it can be read as E.164, else the
+    /// vendor's text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub to: String,
+    /// How it ended, or where it stands.
+    pub state: CallState,
+    /// When ringing began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring_time: Option<Timestamp>,
+    /// When it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_time: Option<Timestamp>,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Timestamp>,
+    /// From answer to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub talk_duration: Option<Duration>,
+    /// Who answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
+    /// Keys pressed, in order.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub dtmf: String,
+    /// Where the recording is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub recording_uri: String,
+    /// The vendor's word for the state, verbatim.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub vendor_state: String,
+    /// The vendor's hang-up cause, verbatim.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hangup_cause: String,
+}
+
+impl Attempt {
+    /// An attempt of which nothing but its state is known.
+    pub fn new(state: CallState) -> Self {
+        Self {
+            to: String::new(),
+            state,
+            ring_time: None,
+            answer_time: None,
+            end_time: None,
+            talk_duration: None,
+            answered_by: None,
+            dtmf: String::new(),
+            recording_uri: String::new(),
+            vendor_state: String::new(),
+            hangup_cause: String::new(),
+        }
+    }
+}
+
+// The number, the keys pressed and the recording are the person's.
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt")
+            .field("state", &self.state)
+            .field("vendor_state", &self.vendor_state)
+            .field("hangup_cause", &self.hangup_cause)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who answered, where the vendor can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AnsweredBy {
+    /// A person.
+    Human,
+    /// A mailbox or an answering machine.
+    Machine,
+}

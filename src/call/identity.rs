@@ -1,0 +1,175 @@
+//! Names by which calls are found again.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The gateway's own id of a call, given before a vendor hears of it. A UUIDv7, so
+/// ids sort by time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(Uuid);
+
+impl CallId {
+    /// A fresh one.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The sixteen bytes, in sorting order.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// From [`CallId::as_bytes`].
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.as_hyphenated(), f)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for CallId {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        Uuid::try_parse(text).map(Self).map_err(|_| IdentityError::NotUuid)
+    }
+}
+
+/// Why a text can't name something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// Not a UUID.
+    #[error("is not a UUID; expected a call_id as CreateCalls returned it")]
+    NotUuid,
+    /// Nothing there.
+    #[error("is empty")]
+    Empty,
+    /// Longer than what is kept.
+    #[error("has {0} characters; at most 128 are allowed")]
+    TooLong(usize),
+    /// Something that would not survive a header or a log line.
+    #[error("has characters other than printable ASCII without spaces; a UUID is recommended")]
+    NotPrintable,
+    /// A control character in a reference.
+    #[error("has control characters")]
+    Control,
+}
+
+const MAX_CHARACTERS: usize = 128;
+
+fn bounded(text: &str) -> Result<(), IdentityError> {
+    if text.is_empty() {
+        return Err(IdentityError::Empty);
+    }
+    // Counted only when the bytes could hold too many: most texts are short.
+    if text.len() > MAX_CHARACTERS {
+        let count = text.chars().count();
+        if count > MAX_CHARACTERS {
+            return Err(IdentityError::TooLong(count));
+        }
+    }
+    Ok(())
+}
+
+/// The idempotency key of a CreateCalls request: 1 to 128 printable ASCII
+/// characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// A fresh one, for a caller that gave none.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        bounded(text)?;
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(IdentityError::NotPrintable);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The caller's own reference of a call: 1 to 128 characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientReference(String);
+
+impl ClientReference {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClientReference {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        bounded(text)?;
+        if text.chars().any(char::is_control) {
+            return Err(IdentityError::Control);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn call_ids_sort_by_time_and_survive_their_text() {
+        let (first, second) = (CallId::generate(), CallId::generate());
+        assert!(first < second);
+        assert_eq!(first.to_string().parse::<CallId>().unwrap(), first);
+        assert_eq!(CallId::from_bytes(*first.as_bytes()), first);
+        assert_eq!("4711".parse::<CallId>(), Err(IdentityError::NotUuid));
+    }
+
+    #[test]
+    fn request_ids_are_printable_and_bounded() {
+        assert_eq!("a".repeat(128).parse::<RequestId>().unwrap().as_str().len(), 128);
+        assert_eq!("a".repeat(129).parse::<RequestId>(), Err(IdentityError::TooLong(129)));
+        assert_eq!("".parse::<RequestId>(), Err(IdentityError::Empty));
+        assert_eq!("two words".parse::<RequestId>(), Err(IdentityError::NotPrintable));
+        assert_eq!("straße".parse::<RequestId>(), Err(IdentityError::NotPrintable));
+    }
+
+    #[test]
+    fn references_count_characters_not_bytes() {
+        assert!("ß".repeat(128).parse::<ClientReference>().is_ok());
+        assert_eq!("ß".repeat(129).parse::<ClientReference>(), Err(IdentityError::TooLong(129)));
+        assert_eq!("a\nb".parse::<ClientReference>(), Err(IdentityError::Control));
+    }
+}

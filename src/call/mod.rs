@@ -1,0 +1,21 @@
+//! The domain: what a call is, and what may become of it. Pure; knows nobody.
+
+mod attempt;
+mod error;
+mod identity;
+mod number;
+mod order;
+mod record;
+mod report;
+mod selector;
+mod state;
+
+pub use attempt::{AnsweredBy, Attempt};
+pub use error::{CallError, Cause, Dialed, Fault, Resource, VendorFault, Violation};
+pub use identity::{CallId, ClientReference, IdentityError, RequestId};
+pub use number::{CallerId, E164, NumberError, mask_digits};
+pub use order::{Order, Recipient, Retry, Script};
+pub use record::Call;
+pub use report::{Observation, Report, ReportedState};
+pub use selector::{MAX_SELECTED, Position, Selector};
+pub use state::CallState;

@@ -1,0 +1,178 @@
+//! A call as the ledger keeps it, and how news changes it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Attempt, CallError, CallId, CallState, Cause, Observation, Order, ReportedState, RequestId,
+};
+
+/// One call, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Given before a vendor hears of it.
+    pub id: CallId,
+    /// The request that placed it.
+    pub request_id: RequestId,
+    /// Its place in that request, from 0.
+    pub position: u32,
+    /// What was asked for.
+    pub order: Order,
+    /// The configured route.
+    pub route: String,
+    /// The configured vendor.
+    pub vendor: String,
+    /// The vendor's id of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_call_id: Option<String>,
+    /// The vendor's id of the exchange in which it took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_request_id: Option<String>,
+    /// Where it stands.
+    pub state: CallState,
+    /// Why it failed or is in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CallError>,
+    /// What the vendor told of attempts, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// Whatever else the vendor said.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub vendor_data: Map<String, Value>,
+    /// When the gateway took it.
+    pub create_time: Timestamp,
+    /// When anything of it changed last.
+    pub update_time: Timestamp,
+    /// When it became final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Timestamp>,
+    /// When the vendor last answered a question about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_time: Option<Timestamp>,
+    /// Rises with every change a caller can see, from 1.
+    pub revision: u64,
+}
+
+impl Call {
+    /// Takes in one piece of news. Late, repeated and contradicting news are ordinary
+    /// input: the state only moves as [`CallState::moves_to`] allows. Whether
+    /// anything a caller can see changed is in the revision; whether anything at all
+    /// did is the answer.
+    pub fn apply(&mut self, observation: Observation, now: Timestamp) -> bool {
+        match observation {
+            Observation::Dispatching => self.advance(CallState::Dispatching, now),
+            Observation::Expired => self.advance(CallState::Expired, now),
+            Observation::Accepted { vendor_call_id, vendor_request_id, data } => {
+                self.accept(vendor_call_id, vendor_request_id, data, now)
+            }
+            Observation::Failed(error) => self.fail(error, now),
+            Observation::Reported { report, asked } => {
+                let changed = self.report(report, now);
+                if asked {
+                    self.asked_time = self.asked_time.max(Some(now));
+                }
+                changed || asked
+            }
+        }
+    }
+
+    fn advance(&mut self, next: CallState, now: Timestamp) -> bool {
+        if !self.state.moves_to(next) {
+            return false;
+        }
+        self.state = next;
+        if next.is_final() {
+            self.end_time = Some(now);
+        }
+        self.touch(now);
+        true
+    }
+
+    fn touch(&mut self, now: Timestamp) {
+        self.update_time = self.update_time.max(now);
+        self.revision += 1;
+    }
+
+    fn accept(
+        &mut self,
+        vendor_call_id: Option<String>,
+        vendor_request_id: Option<String>,
+        data: Map<String, Value>,
+        now: Timestamp,
+    ) -> bool {
+        let before = self.revision;
+        let mut learned = false;
+        // A push may overtake the answer: the ids are still news then.
+        if self.vendor_call_id.is_none() && vendor_call_id.is_some() {
+            self.vendor_call_id = vendor_call_id;
+            learned = true;
+        }
+        if self.vendor_request_id.is_none() && vendor_request_id.is_some() {
+            self.vendor_request_id = vendor_request_id;
+            learned = true;
+        }
+        learned |= self.merge(data);
+        if self.state == CallState::Unconfirmed {
+            self.error = None;
+        }
+        if !self.advance(CallState::Accepted, now) && learned {
+            self.touch(now);
+        }
+        self.revision != before
+    }
+
+    fn fail(&mut self, error: CallError, now: Timestamp) -> bool {
+        let next =
+            if error.cause == Cause::InDoubt { CallState::Unconfirmed } else { CallState::Failed };
+        if !self.state.moves_to(next) {
+            return false;
+        }
+        self.vendor_request_id = self
+            .vendor_request_id
+            .take()
+            .or_else(|| error.vendor.as_ref().and_then(|v| v.request_id.clone()));
+        self.error = Some(error);
+        self.advance(next, now)
+    }
+
+    fn report(&mut self, report: ReportedState, now: Timestamp) -> bool {
+        let before = self.revision;
+        let ReportedState { state, attempts, data, error } = report;
+        let moves = state.filter(|next| self.state.moves_to(*next));
+        // News that contradicts a final state is passed over whole: its attempts
+        // would contradict it too.
+        if state.is_some() && moves.is_none() && self.state.is_final() && state != Some(self.state)
+        {
+            return false;
+        }
+        let mut learned = self.merge(data);
+        if !attempts.is_empty()
+            && attempts.len() >= self.attempts.len()
+            && attempts != self.attempts
+        {
+            self.attempts = attempts;
+            learned = true;
+        }
+        match moves {
+            Some(next) => {
+                self.error = error.filter(|_| next == CallState::Failed);
+                self.advance(next, now);
+            }
+            None if learned => self.touch(now),
+            None => {}
+        }
+        self.revision != before
+    }
+
+    fn merge(&mut self, data: Map<String, Value>) -> bool {
+        let mut learned = false;
+        for (key, value) in data {
+            if self.vendor_data.get(&key) != Some(&value) {
+                self.vendor_data.insert(key, value);
+                learned = true;
+            }
+        }
+        learned
+    }
+}

@@ -1,0 +1,104 @@
+//! The configuration, checked.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{
+    call::{CallerId, Script},
+    vendors::Vendor,
+};
+
+/// Everything the gateway is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[ledger] url`: `sqlite:PATH` or `sqlite::memory:`.
+    pub ledger: String,
+    /// `[vendors.*]`, by name.
+    pub vendors: BTreeMap<String, VendorConfig>,
+    /// `[routes.*]`, by name. Every vendor they name exists.
+    pub routes: BTreeMap<String, Route>,
+}
+
+/// Where the gateway listens.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// gRPC.
+    pub listen: Listen,
+    /// Where vendors post results.
+    pub callbacks: Option<SocketAddr>,
+    /// Metrics and probes.
+    pub admin: Option<SocketAddr>,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// `127.0.0.1:50051`.
+    Tcp(SocketAddr),
+    /// `unix:/run/dialplane.sock`.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A vendor account.
+#[derive(Debug, Clone)]
+pub struct VendorConfig {
+    /// Its name: 1 to 63 letters, digits, "-" and "_".
+    pub name: String,
+    /// Speaks its language.
+    pub adapter: Arc<dyn Vendor>,
+    /// How it is reached.
+    pub link: Link,
+    /// Its limits.
+    pub rate: Rate,
+    /// Exchanges under way at the same time.
+    pub max_in_flight: u32,
+    /// How old an answer may be before the vendor is asked again.
+    pub poll_interval: Duration,
+    /// When an unconfirmed call is given up on.
+    pub give_up_after: Duration,
+}
+
+/// How a vendor is reached.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// For a whole exchange, from connecting to the last byte of the answer.
+    pub timeout: Duration,
+    /// For the connection alone: name, TCP and TLS.
+    pub connect_timeout: Duration,
+    /// PEM certificates of authorities trusted besides the system's.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// What a vendor takes in a window of time. None means no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Calls in each window.
+    pub calls: Option<u32>,
+    /// Requests in each window.
+    pub requests: Option<u32>,
+    /// The window.
+    pub per: Duration,
+}
+
+/// A way to a vendor, by a name that callers use.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Its name: 1 to 63 letters, digits, "-" and "_".
+    pub name: String,
+    /// In order of preference; at least one, each once.
+    pub vendors: Vec<String>,
+    /// Shown when a call names none.
+    pub caller_id: Option<CallerId>,
+    /// Played when a call names nothing.
+    pub script: Option<Script>,
+}

@@ -1,0 +1,5 @@
+//! The only place that sends anything to a vendor.
+
+mod message;
+
+pub use message::{Body, Header, HttpReply, HttpRequest, Method};

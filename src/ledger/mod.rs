@@ -1,0 +1,155 @@
+//! What is known of every call, on disk. Written before a vendor hears of a call and
+//! after it answered; everything a caller was told is in it.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::call::{Call, CallId, CallState, Observation, Position, RequestId, Selector};
+
+pub mod sqlite;
+
+/// The store of calls. Several gateways may share one: nothing here assumes that a
+/// call is changed by this process alone, and each method is one transaction.
+/// A method that returns `Ok` after a change has it on disk.
+#[async_trait]
+pub trait Ledger: Debug + Send + Sync + 'static {
+    /// Records a request and its calls, unless its id was used before; then nothing
+    /// is changed.
+    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError>;
+
+    /// What is known of a request id.
+    async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError>;
+
+    /// Applies news to calls ([`Call::apply`]), each read and written within the
+    /// transaction. Gives the calls as they are afterwards, one for each piece of
+    /// news, in its order.
+    async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError>;
+
+    /// Up to `limit` of the selected calls, from `after` on.
+    async fn page(
+        &self,
+        selector: &Selector,
+        after: Position,
+        limit: usize,
+    ) -> Result<Page, LedgerError>;
+
+    /// Up to `limit` calls in one of the states that are not final, in the order of
+    /// their ids, after `after`.
+    async fn open_calls(
+        &self,
+        states: &[CallState],
+        after: Option<CallId>,
+        limit: usize,
+    ) -> Result<Vec<Call>, LedgerError>;
+
+    /// Whether a change would be taken now.
+    async fn ready(&self) -> Result<(), LedgerError>;
+
+    /// Finishes what is queued and closes the store; whatever comes later fails with
+    /// [`LedgerError::Closed`].
+    async fn close(&self);
+}
+
+/// A request that is to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewRequest {
+    /// Its idempotency key.
+    pub id: RequestId,
+    /// SHA-256 of what was asked for, to tell a repetition from another request.
+    pub payload_hash: [u8; 32],
+    /// When it came.
+    pub create_time: Timestamp,
+    /// Its calls, in its order: [`Call::position`] counts from 0 without gaps.
+    pub calls: Vec<Call>,
+}
+
+/// What became of [`Ledger::record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is on disk.
+    New,
+    /// The id was used before.
+    Before(RequestRecord),
+}
+
+/// What is kept of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// SHA-256 of what was asked for.
+    pub payload_hash: [u8; 32],
+    /// When it came.
+    pub create_time: Timestamp,
+    /// How many calls it has.
+    pub calls: u32,
+}
+
+/// News of one call.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// Which call.
+    pub call: CallId,
+    /// What was learned.
+    pub observation: Observation,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A part of a selection.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The calls, in the order of the selection, each with the position right after
+    /// it.
+    pub calls: Vec<(Call, Position)>,
+    /// Ids and references without a call, of the part this page covers.
+    pub not_found: Vec<String>,
+    /// Where to go on; none at the end of the selection.
+    pub next: Option<Position>,
+}
+
+/// Why the ledger did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// The address in the configuration is not one of a ledger.
+    #[error("{0:?} is not a ledger address; expected \"sqlite:PATH\" or \"sqlite::memory:\"")]
+    Address(String),
+    /// It can't be opened.
+    #[error("can't open the ledger {path}: {reason}")]
+    Open {
+        /// Which file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Written by a later version of the gateway.
+    #[error(
+        "the ledger has schema {found}, this version knows up to {known}: use a newer dialplane"
+    )]
+    Newer {
+        /// The schema of the file.
+        found: u32,
+        /// The newest one known.
+        known: u32,
+    },
+    /// A statement failed: disk full, permissions, I/O.
+    #[error("the ledger failed: {0}")]
+    Failed(String),
+    /// A record can't be read.
+    #[error("the ledger's record of {id} can't be read: {reason}")]
+    Unreadable {
+        /// Whose record.
+        id: String,
+        /// Why not.
+        reason: String,
+    },
+    /// News of a call that is not there.
+    #[error("the ledger has no call {0}")]
+    NoSuchCall(CallId),
+    /// Too much is waiting to be written.
+    #[error("the ledger has {0} changes waiting, which is all it takes")]
+    Overloaded(usize),
+    /// Closed already.
+    #[error("the ledger is closed")]
+    Closed,
+}
