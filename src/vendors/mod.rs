@@ -13,8 +13,8 @@ use crate::{
     http::{HttpReply, HttpRequest},
 };
 
-mod knovvu;
-mod mobtexting;
+pub mod knovvu;
+pub mod mobtexting;
 mod phonon;
 mod status;
 
