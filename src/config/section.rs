@@ -304,6 +304,11 @@ impl<'a> Section<'a> {
         number
     }
 
+    /// Whether the key holds a table, for keys that take a word or a table.
+    pub fn is_table(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().is_table())
+    }
+
     /// Yes or no.
     pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let (value, span) = self.get(key)?;
