@@ -169,12 +169,12 @@ fn security_id(section: &mut Section<'_>) -> Option<Secret> {
 }
 
 fn flow_id(section: &mut Section<'_>) -> Option<Option<String>> {
-    if !section.has("flow_id") {
-        // Still a known key, so that a misspelt one is told of.
-        let _ = section.string("flow_id");
+    let given = section.has("flow_id");
+    let flow = section.string("flow_id");
+    if !given {
         return Some(None);
     }
-    let flow = section.string("flow_id")?;
+    let flow = flow?;
     if !is_flow_id(&flow) {
         section.problem(
             "flow_id",
@@ -216,12 +216,10 @@ fn encryption(section: &mut Section<'_>, product: Option<Product>) -> Option<Opt
         inner.missing("public_key_file", "the path of the flow's public_key.pem");
     }
     let pem = inner.file("public_key_file");
-    let padding = if inner.has("padding") {
-        inner.choice("padding", &[("pkcs1v15", Padding::Pkcs1v15), ("oaep", Padding::Oaep)])
-    } else {
-        let _ = inner.string("padding");
-        Some(Padding::Pkcs1v15)
-    };
+    let padding_given = inner.has("padding");
+    let padding =
+        inner.choice("padding", &[("pkcs1v15", Padding::Pkcs1v15), ("oaep", Padding::Oaep)]);
+    let padding = if padding_given { padding } else { Some(Padding::Pkcs1v15) };
     // A file that is no key is told of even when the padding is wrong.
     let encryption = pem.and_then(|pem| {
         Encryption::new(&pem, padding.unwrap_or(Padding::Pkcs1v15))
@@ -306,26 +304,29 @@ fn results(section: &mut Section<'_>, lane: Option<Lane>) -> Option<Option<Pull>
         );
     }
     let url = inner.url("url");
-    let version = if inner.is_string("version") {
-        let words = [
-            ("v1", PullVersion::V1),
-            ("v2", PullVersion::V2),
-            ("1", PullVersion::V1),
-            ("2", PullVersion::V2),
-        ];
-        inner.choice("version", &words)
-    } else if inner.has("version") {
-        inner.integer("version", 1..=2).map(|version| match version {
-            1 => PullVersion::V1,
-            _ => PullVersion::V2,
-        })
-    } else {
-        let _ = inner.integer("version", 1..=2);
-        Some(PullVersion::V2)
-    };
+    let version = pull_version(&mut inner);
     inner.finish();
     let pull = Pull { url: url?, version: version? };
     (lane != Some(Lane::Bulk)).then_some(Some(pull))
+}
+
+fn pull_version(section: &mut Section<'_>) -> Option<PullVersion> {
+    const WORDS: &[(&str, PullVersion)] = &[
+        ("v1", PullVersion::V1),
+        ("v2", PullVersion::V2),
+        ("1", PullVersion::V1),
+        ("2", PullVersion::V2),
+    ];
+    if section.is_string("version") {
+        return section.choice("version", WORDS);
+    }
+    let given = section.has("version");
+    match section.integer("version", 1..=2) {
+        Some(1) => Some(PullVersion::V1),
+        Some(_) => Some(PullVersion::V2),
+        // The newest.
+        None => (!given).then_some(PullVersion::V2),
+    }
 }
 
 fn callback(section: &mut Section<'_>) -> Option<Option<Callback>> {
