@@ -12,7 +12,7 @@ use super::{
     wire::{Create, Encrypted, Entry, Key},
 };
 use crate::{
-    call::{Cause, Fault, Order, Script},
+    call::{Cause, E164, Fault, Order, Retry, Script},
     http::{Body, HttpRequest, Method},
     vendors::{Objection, Outgoing},
 };
@@ -51,7 +51,7 @@ pub(super) fn check(settings: &Settings, order: &Order) -> Vec<Objection> {
             "Phonon shows the number mapped to the flow; leave it out",
         ));
     }
-    if order.retry.is_some_and(|retry| retry.is_wanted()) {
+    if order.retry.is_some_and(Retry::is_wanted) {
         objections.push(Objection::unsupported(
             "retry",
             "Phonon retries as the flow says, not as a request says; leave it out",
@@ -207,7 +207,7 @@ fn entry(client_identifier: String, start_time: String, order: &Order) -> Entry<
         })
         .collect();
     keys.sort_unstable();
-    let contact_numbers = order.to.iter().map(|number| number.digits()).collect();
+    let contact_numbers = order.to.iter().map(E164::digits).collect();
     Entry { client_identifier, start_time, contact_numbers, keys }
 }
 
