@@ -121,6 +121,11 @@ impl<'a> Section<'a> {
         self.table.contains_key(key)
     }
 
+    /// Whether the key is there and holds a text: for keys that take more than one type.
+    pub fn is_string(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+    }
+
     /// Notes a mistake at a key, or at the section when the key is not there.
     pub fn problem(&self, key: &str, message: impl Into<String>) {
         let at = self.table.get(key).map_or(self.at, |value| value.span().start);

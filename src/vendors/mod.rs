@@ -15,7 +15,7 @@ use crate::{
 
 pub mod knovvu;
 pub mod mobtexting;
-mod phonon;
+pub mod phonon;
 mod status;
 
 pub use status::fault_of_status;
