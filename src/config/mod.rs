@@ -1,9 +1,22 @@
 //! The configuration: TOML into types, every mistake at once, each with its line.
 
+mod duration;
+mod listen;
 mod model;
+mod nearest;
+mod parse;
+mod problem;
+mod route;
 mod secret;
 mod section;
+mod source;
+mod vendor;
 
 pub use model::{Config, Link, Listen, Rate, Route, Server, VendorConfig};
+pub use problem::{ConfigError, Problem, Problems};
 pub use secret::Secret;
-pub use section::{Problem, Section, Source};
+pub use section::Section;
+pub use source::Source;
+
+#[cfg(test)]
+mod tests;

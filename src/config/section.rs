@@ -2,11 +2,9 @@
 //! with its line, and reading goes on: an operator sees every mistake at once.
 
 use std::{
-    cell::RefCell,
     collections::BTreeSet,
-    fmt::{self, Display},
+    fmt::Display,
     ops::{Range, RangeInclusive},
-    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -17,70 +15,11 @@ use toml::{
 };
 use url::Url;
 
-use super::Secret;
-
-/// One mistake in a configuration file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// From 1.
-    pub line: usize,
-    /// The key: `vendors.phonon-in.flow_id`. Empty for a mistake in the syntax.
-    pub key: String,
-    /// What is wrong, and what was expected.
-    pub message: String,
-}
-
-impl Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.key.is_empty() {
-            write!(f, "line {}: {}", self.line, self.message)
-        } else {
-            write!(f, "line {}: {}: {}", self.line, self.key, self.message)
-        }
-    }
-}
-
-/// The file that is read, and what was found wrong with it so far.
-pub struct Source<'a> {
-    text: &'a str,
-    directory: PathBuf,
-    environment: &'a dyn Fn(&str) -> Option<String>,
-    problems: RefCell<Vec<Problem>>,
-}
-
-impl<'a> Source<'a> {
-    /// `directory` is where relative paths start; `environment` looks up variables.
-    pub fn new(
-        text: &'a str,
-        directory: &Path,
-        environment: &'a dyn Fn(&str) -> Option<String>,
-    ) -> Self {
-        Self {
-            text,
-            directory: directory.to_owned(),
-            environment,
-            problems: RefCell::new(Vec::new()),
-        }
-    }
-
-    /// Notes a mistake at a place in the text.
-    pub fn note(&self, at: usize, key: impl Into<String>, message: impl Into<String>) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-        let problem = Problem { line, key: key.into(), message: message.into() };
-        let mut problems = self.problems.borrow_mut();
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
-
-    /// Every mistake so far, in the order of the file.
-    pub fn into_problems(self) -> Vec<Problem> {
-        let mut problems = self.problems.into_inner();
-        problems.sort();
-        problems
-    }
-}
+use super::{
+    Problem, Secret, Source,
+    duration::{parse_duration, show_duration},
+    nearest::nearest,
+};
 
 /// A table of the file. Keys that nobody asked for are mistakes: [`Section::finish`].
 pub struct Section<'a> {
@@ -108,7 +47,10 @@ impl<'a> Section<'a> {
     }
 
     fn key(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        // Quoted keys may hold anything; a mistake stays in one line.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let key = if key.bytes().all(plain) { key.to_owned() } else { format!("{key:?}") };
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
     fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Range<usize>)> {
@@ -126,15 +68,30 @@ impl<'a> Section<'a> {
         self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
     }
 
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Notes a mistake of the section itself.
+    pub fn problem_here(&self, message: impl Into<String>) {
+        self.source.note(self.at, self.path.clone(), message);
+    }
+
     /// Notes a mistake at a key, or at the section when the key is not there.
     pub fn problem(&self, key: &str, message: impl Into<String>) {
         let at = self.table.get(key).map_or(self.at, |value| value.span().start);
         self.source.note(at, self.key(key), message);
     }
 
+    /// Notes a mistake of a key at a place that [`Section::strings_at`] gave.
+    pub fn problem_at(&self, at: usize, key: &str, message: impl Into<String>) {
+        self.source.note(at, self.key(key), message);
+    }
+
     /// Notes that a key is missing.
     pub fn missing(&self, key: &str, expected: &str) {
-        self.source.note(self.at, self.key(key), format!("is missing; expected {expected}"));
+        self.source.note(self.at, self.key(key), format!("{}{expected}", Problem::MISSING));
     }
 
     fn mismatch<T>(&self, key: &str, value: &DeValue<'_>, at: usize, expected: &str) -> Option<T> {
@@ -169,7 +126,8 @@ impl<'a> Section<'a> {
         self.string(key)
     }
 
-    /// A text that becomes something else.
+    /// A text that becomes something else. What is wrong with it is told without the
+    /// text itself, which may be somebody's number.
     pub fn parsed<T>(&mut self, key: &'static str) -> Option<T>
     where
         T: FromStr,
@@ -179,7 +137,7 @@ impl<'a> Section<'a> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.problem(key, format!("{text:?}: {error}"));
+                self.problem(key, error.to_string());
                 None
             }
         }
@@ -329,46 +287,50 @@ impl<'a> Section<'a> {
         key: &'static str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let text = self.string(key)?;
-        let found = parse_duration(&text).filter(|d| range.contains(d));
+        let expected = format!(
+            "a time with its unit from {} to {}, such as \"500ms\", \"30s\", \"1m\" or \"2h\"",
+            show_duration(*range.start()),
+            show_duration(*range.end()),
+        );
+        let (value, span) = self.get(key)?;
+        let DeValue::String(text) = value else {
+            return self.mismatch(key, value, span.start, &expected);
+        };
+        let found = parse_duration(text).filter(|d| range.contains(d));
         if found.is_none() {
-            self.problem(
-                key,
-                format!(
-                    "is {text:?}; expected a time with its unit from {} to {}, such as \"500ms\", \"30s\", \"1m\" or \"2h\"",
-                    show_duration(*range.start()),
-                    show_duration(*range.end()),
-                ),
-            );
+            self.problem(key, format!("is {text:?}; expected {expected}"));
         }
         found
     }
 
     /// A list of texts.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let texts = self.strings_at(key)?;
+        Some(texts.into_iter().map(|(text, _)| text).collect())
+    }
+
+    /// A list of texts, each with its place for [`Section::problem_at`].
+    pub fn strings_at(&mut self, key: &'static str) -> Option<Vec<(String, usize)>> {
         let (value, span) = self.get(key)?;
         let DeValue::Array(items) = value else {
             return self.mismatch(key, value, span.start, "a list of strings");
         };
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
+            let at = item.span().start;
             match item.get_ref() {
-                DeValue::String(text) if !text.is_empty() => texts.push(text.to_string()),
+                DeValue::String(text) if !text.is_empty() => texts.push((text.to_string(), at)),
+                DeValue::String(_) => {
+                    self.problem_at(at, key, "holds an empty string; leave it out instead");
+                }
                 other => {
                     let found = other.type_str();
-                    self.source.note(
-                        item.span().start,
-                        self.key(key),
-                        format!(
-                            "holds {} {found}; expected strings that are not empty",
-                            article(found)
-                        ),
-                    );
-                    return None;
+                    let message = format!("holds {} {found}; expected strings", article(found));
+                    self.problem_at(at, key, message);
                 }
             }
         }
-        Some(texts)
+        (texts.len() == items.len()).then_some(texts)
     }
 
     /// A table within.
@@ -432,76 +394,18 @@ fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
+// The text may hold a password or a token, also where it can't be parsed: it is not
+// repeated.
 fn check_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("{text:?} is not an address ({error})"))?;
+    let url = Url::parse(text).map_err(|error| format!("is not an address ({error})"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return Err(format!("{text:?} is not an http or https address"));
+        return Err("is not an http or https address".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("the address holds credentials, which belong into keys of their own".to_owned());
+        return Err("holds credentials, which belong into keys of their own".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{text:?} has a query or a fragment"));
+        return Err("has a query or a fragment".to_owned());
     }
     Ok(url)
-}
-
-/// `"250ms"`, `"5s"`, `"1m"`, `"2h"`, `"1d"`: a whole number and one unit.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at_checked(split)?;
-    let number: u64 = number.parse().ok()?;
-    let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs);
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => seconds(1),
-        "m" => seconds(60),
-        "h" => seconds(3_600),
-        "d" => seconds(86_400),
-        _ => None,
-    }
-}
-
-/// A length of time as the configuration writes it.
-pub fn show_duration(duration: Duration) -> String {
-    let (ms, s) = (duration.as_millis(), duration.as_secs());
-    if ms == 0 {
-        "0s".to_owned()
-    } else if !ms.is_multiple_of(1_000) {
-        format!("{ms}ms")
-    } else if s.is_multiple_of(86_400) {
-        format!("{}d", s / 86_400)
-    } else if s.is_multiple_of(3_600) {
-        format!("{}h", s / 3_600)
-    } else if s.is_multiple_of(60) {
-        format!("{}m", s / 60)
-    } else {
-        format!("{s}s")
-    }
-}
-
-fn nearest<'k>(text: &str, known: &BTreeSet<&'k str>) -> Option<&'k str> {
-    known
-        .iter()
-        .copied()
-        .map(|key| (distance(text, key), key))
-        .min()
-        .filter(|(steps, key)| *steps <= 2.max(key.len() / 3))
-        .map(|(_, key)| key)
-}
-
-/// How many letters have to be added, dropped or changed (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut next = Vec::with_capacity(row.len());
-        next.push(i + 1);
-        for ((y, diagonal), above) in b.iter().zip(&row).zip(row.iter().skip(1)) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((diagonal + usize::from(x != *y)).min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }

@@ -1,0 +1,160 @@
+//! The whole file: from text to [`Config`], or to every mistake in it.
+
+use std::{collections::BTreeMap, env, fs, path::Path};
+
+use toml::de::DeTable;
+
+use super::{
+    Config, ConfigError, Problem, Problems, Route, Section, Source, VendorConfig, listen,
+    route::{self, Vendors},
+    vendor,
+};
+use crate::vendors::{REGISTRY, Registration};
+
+const LEDGER: &str = "sqlite:dialplane.db";
+
+impl Config {
+    /// Reads a configuration file. Relative paths in it start at its directory, but for
+    /// the ledger's, which starts at the working directory.
+    ///
+    /// # Errors
+    /// When the file can't be read, and with every mistake in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = fs::read(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let config = match String::from_utf8(bytes) {
+            Ok(text) => Self::parse(&text, directory, &|name| env::var(name).ok()),
+            Err(error) => Err(Problems::new(vec![not_text(&error)])),
+        };
+        config.map_err(|problems| ConfigError::Wrong(problems.of_file(path)))
+    }
+
+    /// Reads a configuration. `directory` is where relative paths start, `environment`
+    /// looks up variables.
+    ///
+    /// # Errors
+    /// With every mistake in it.
+    pub fn parse(
+        text: &str,
+        directory: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        Self::parse_with(REGISTRY, text, directory, environment)
+    }
+
+    /// As [`Config::parse`], with other kinds of vendors.
+    ///
+    /// # Errors
+    /// With every mistake in it.
+    pub fn parse_with(
+        registry: &[Registration],
+        text: &str,
+        directory: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let source = Source::new(text, directory, environment);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let at = error.span().map_or(text.len(), |span| span.start);
+            source.note(at, "", error.message());
+        }
+        let root = Section::new(&source, "", 0, table.get_ref());
+        let config = read(registry, &source, root);
+        let problems = source.into_problems();
+        if problems.is_empty() { Ok(config) } else { Err(Problems::new(told(problems))) }
+    }
+}
+
+fn not_text(error: &std::string::FromUtf8Error) -> Problem {
+    let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+    Problem {
+        line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
+        key: String::new(),
+        message: "is not UTF-8 text".to_owned(),
+    }
+}
+
+// What a broken line means is anybody's guess: only its syntax is told, and nothing is
+// called missing that it may have held.
+fn told(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let is_syntax = |problem: &Problem| problem.key.is_empty();
+    let broken: Vec<usize> =
+        problems.iter().filter(|p| is_syntax(p)).map(|problem| problem.line).collect();
+    if !broken.is_empty() {
+        problems.retain(|problem| {
+            is_syntax(problem) || !(problem.is_missing() || broken.contains(&problem.line))
+        });
+    }
+    problems
+}
+
+fn read(registry: &[Registration], source: &Source<'_>, mut root: Section<'_>) -> Config {
+    let server = listen::read(root.section("server"));
+    let ledger = ledger(root.section("ledger"));
+
+    let sections = named(&mut root, "vendors", "at least one [vendors.NAME] section");
+    let mut vendors: BTreeMap<String, VendorConfig> = BTreeMap::new();
+    let mut declared = Vec::with_capacity(sections.len());
+    for (name, section) in sections {
+        if let Some(vendor) = vendor::read(registry, source, &name, section) {
+            vendors.insert(name.clone(), vendor);
+        }
+        declared.push(name);
+    }
+
+    let known = Vendors { declared: declared.iter().map(String::as_str).collect(), read: &vendors };
+    let sections = named(&mut root, "routes", "at least one [routes.NAME] section");
+    let routes: BTreeMap<String, Route> = sections
+        .into_iter()
+        .map(|(name, section)| {
+            let route = route::read(&known, &name, section);
+            (name, route)
+        })
+        .collect();
+    root.finish();
+    Config { server, ledger, vendors, routes }
+}
+
+fn named<'a>(
+    root: &mut Section<'a>,
+    key: &'static str,
+    expected: &str,
+) -> Vec<(String, Section<'a>)> {
+    if !root.has(key) {
+        root.missing(key, expected);
+    }
+    let Some(section) = root.section(key) else { return Vec::new() };
+    if section.is_empty() {
+        root.problem(key, format!("is empty; expected {expected}"));
+    }
+    section.sections()
+}
+
+fn ledger(section: Option<Section<'_>>) -> String {
+    let Some(mut section) = section else { return LEDGER.to_owned() };
+    let url = section.string("url").unwrap_or_else(|| LEDGER.to_owned());
+    let path = url.strip_prefix("sqlite:");
+    // Two slashes may mean a host, a relative or an absolute path, depending on whom one
+    // asks; the file must not land where nobody looks for it.
+    if !path.is_some_and(|path| {
+        !path.is_empty() && !path.starts_with("//") && !path.contains(['\0', '?'])
+    }) {
+        // Another database's address may hold a password: it is not repeated.
+        section.problem(
+            "url",
+            "names no ledger; expected sqlite:PATH, such as sqlite:/var/lib/dialplane/ledger.db, \
+             or sqlite::memory:",
+        );
+    }
+    section.finish();
+    url
+}
+
+/// Notes a name that can't stand in an address or on a command line.
+pub(super) fn check_name(section: &Section<'_>, name: &str) {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if !plain || !(1..=63).contains(&name.len()) {
+        section.problem_here("has a wrong name; expected 1 to 63 letters, digits, - and _");
+    }
+}
