@@ -350,7 +350,7 @@ async fn is_not_ready_until_the_disk_takes_writes_again() {
     ledger.ready().await.unwrap();
     let set = |value: bool| {
         move |connection: &mut Connection| {
-            connection.pragma_update(None, "query_only", value).unwrap()
+            connection.pragma_update(None, "query_only", value).unwrap();
         }
     };
     with_writer(&ledger, set(true)).await;
