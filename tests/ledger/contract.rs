@@ -261,6 +261,10 @@ pub async fn references_are_shared(ledger: Shared) {
     assert_eq!(page.next, None);
     assert_eq!(page.calls[0].1, Position { entries: 1, within: None });
     assert_eq!(calls(page), recorded[2..]);
+    // Right after the last one there is nothing, and nothing that was not found.
+    let end = Position { entries: 0, within: Some(recorded[2].id) };
+    let page = ledger.page(&selector, end, 2).await.unwrap();
+    assert!(page.calls.is_empty() && page.not_found.is_empty() && page.next.is_none());
 }
 
 pub async fn open_calls_are_those_not_over(ledger: Shared) {
