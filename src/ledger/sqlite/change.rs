@@ -9,7 +9,7 @@ use super::{
     state::code,
 };
 use crate::{
-    call::Call,
+    call::{Call, ClientReference},
     ledger::{LedgerError, NewRequest, News, Recorded},
 };
 
@@ -34,7 +34,7 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
             call.id.as_bytes(),
             key,
             call.position,
-            call.order.client_reference.as_ref().map(|reference| reference.as_str()),
+            call.order.client_reference.as_ref().map(ClientReference::as_str),
             &call.vendor,
             &call.vendor_call_id,
             code(call.state),

@@ -87,9 +87,7 @@ fn page_of_request(
 ) -> Result<Page, Trouble> {
     let mut page = Page::default();
     let Some((key, _)) = request(connection, id)? else {
-        if after.entries == 0 {
-            page.not_found.push(id.to_string());
-        }
+        page.not_found.push(id.to_string());
         return Ok(page);
     };
     let mut statement = connection.prepare_cached(sql::CALLS_OF_REQUEST)?;

@@ -13,7 +13,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::{open::known_schema, row::Trouble};
+use super::{open::known_schema, reader::Read, row::Trouble};
 use crate::ledger::LedgerError;
 
 /// Changes in one transaction. What is larger goes alone.
@@ -24,7 +24,7 @@ pub enum Message {
     /// A change to commit, with whatever else waits.
     Change(Box<dyn Change>),
     /// Something to do with the connection between two transactions.
-    Between(Box<dyn FnOnce(&mut Connection) + Send>),
+    Between(Read),
     /// Whether a change would be taken now.
     Ready(oneshot::Sender<Result<(), LedgerError>>),
     /// Take nothing more, finish, and close the connection.
@@ -126,7 +126,7 @@ struct Writer {
 struct Batch {
     changes: Vec<Box<dyn Change>>,
     weight: usize,
-    between: Vec<Box<dyn FnOnce(&mut Connection) + Send>>,
+    between: Vec<Read>,
     ready: Vec<oneshot::Sender<Result<(), LedgerError>>>,
 }
 
