@@ -36,6 +36,7 @@ mod server;
 mod traffic;
 mod world;
 
+use phonon::Key;
 use world::World;
 
 /// How the simulated vendors behave. The default takes any free loopback port, lets
@@ -307,7 +308,7 @@ impl Sandbox {
     /// The public half of the key for Phonon's encrypted requests, in PEM. Empty when
     /// no key could be made.
     pub fn public_key_pem(&self) -> String {
-        self.world.key().map(|key| key.public_pem()).unwrap_or_default()
+        self.world.key().map(Key::public_pem).unwrap_or_default()
     }
 
     /// Stops, and waits until every connection is closed, held ones included.
