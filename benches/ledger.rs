@@ -281,6 +281,7 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
         update_time: now,
         end_time: Some(now),
         asked_time: None,
+        handed_over: false,
         revision: 5,
     }
 }

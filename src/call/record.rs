@@ -50,6 +50,10 @@ pub struct Call {
     /// When the vendor last answered a question about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_time: Option<Timestamp>,
+    /// Whether the vendor took it, or may have: a call that failed without was never
+    /// dialled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handed_over: bool,
     /// Rises with every change a caller can see, from 1.
     pub revision: u64,
 }
@@ -83,6 +87,7 @@ impl Call {
             return false;
         }
         self.state = next;
+        self.handed_over |= next.is_with_vendor();
         if next.is_final() {
             self.end_time = Some(now);
         }
@@ -167,6 +172,7 @@ impl Call {
         }
         match moves {
             Some(next) => {
+                self.handed_over = true;
                 self.error = match next {
                     CallState::Failed => error,
                     // Given up on: why it was in doubt is still all there is to say.

@@ -47,6 +47,7 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
         update_time: at(0),
         end_time: None,
         asked_time: None,
+        handed_over: false,
         revision: 1,
     }
 }

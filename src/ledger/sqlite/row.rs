@@ -73,6 +73,8 @@ struct Document<'a> {
     end_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     asked_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    handed_over: bool,
     revision: u64,
 }
 
@@ -96,6 +98,7 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         update_time,
         end_time,
         asked_time,
+        handed_over,
         revision,
     } = call;
     let document = Document {
@@ -109,6 +112,7 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         update_time: *update_time,
         end_time: *end_time,
         asked_time: *asked_time,
+        handed_over: *handed_over,
         revision: *revision,
     };
     serde_json::to_string(&document)
@@ -144,6 +148,7 @@ pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
         update_time: document.update_time,
         end_time: document.end_time,
         asked_time: document.asked_time,
+        handed_over: document.handed_over,
         revision: document.revision,
     })
 }

@@ -40,6 +40,7 @@ fn sample_call(request: &RequestId, position: u32) -> Call {
         update_time: now,
         end_time: None,
         asked_time: None,
+        handed_over: false,
         revision: 1,
     }
 }
