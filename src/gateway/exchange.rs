@@ -65,6 +65,7 @@ impl Gateway {
             tracing::error!(vendor = account.name(), "the adapter did not account for every call");
             placements.truncate(batch.len());
         }
+        let whole = is_refused_as_a_whole(&placements);
         let mut observations: Vec<_> = placements
             .into_iter()
             .map(|placement| match placement {
@@ -72,7 +73,13 @@ impl Gateway {
                     Observation::Accepted { vendor_call_id, vendor_request_id, data }
                 }
                 Placement::Fault(fault) => {
-                    Observation::Failed(account.vendor_error(fault, Some(reply.status)))
+                    let mut error = account.vendor_error(fault, Some(reply.status));
+                    if whole {
+                        error.violations.clear();
+                        error.message +=
+                            &format!(" (said of {} calls in one request)", batch.len());
+                    }
+                    Observation::Failed(error)
                 }
             })
             .collect();
@@ -142,6 +149,18 @@ impl Gateway {
             }
             return Ok(reply);
         }
+    }
+}
+
+/// A vendor that refuses a request of many calls as a whole does not say which of them
+/// it means: none should be told that its field is wrong.
+fn is_refused_as_a_whole(placements: &[Placement]) -> bool {
+    match placements {
+        [Placement::Fault(first), rest @ ..] if !rest.is_empty() => {
+            first.cause != Cause::InDoubt
+                && rest.iter().all(|p| matches!(p, Placement::Fault(fault) if fault == first))
+        }
+        _ => false,
     }
 }
 

@@ -232,7 +232,7 @@ async fn an_answer_that_could_pass_four_mebibytes_is_refused_before_anything_is_
     let labels: std::collections::BTreeMap<_, _> =
         (0..3).map(|i| (format!("label-{i}"), "x".repeat(220))).collect();
     let calls: Vec<_> = (0..5_000)
-        .map(|i| CallSpec { labels: labels.clone(), ..to(&format!("+9199{i:08}")) })
+        .map(|i| CallSpec { labels: labels.clone(), ..to(&format!("+9199{i:06}20")) })
         .collect();
     let error =
         Explained::of(&gateway.create("phonon-multicast", calls.clone()).await.unwrap_err());

@@ -232,8 +232,11 @@ async fn the_ledger_outlives_the_gateway() {
     gateway.stop().await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("calls.db");
-    let text =
-        format!("{}\n[ledger]\nurl = \"sqlite:{}\"\n", six_systems(&sandbox), path.display());
+    let text = format!(
+        "{}\n[ledger]\nurl = \"sqlite:{}\"\n",
+        six_systems(&sandbox, "20s"),
+        path.display()
+    );
     let mut gateway = Gateway::start(&text).await;
     let call = gateway.call("knovvu", "+919900000101").await.unwrap();
     gateway.stop().await;
@@ -293,7 +296,7 @@ async fn a_unix_socket_serves_too_and_a_stale_one_is_replaced() {
     let text = format!(
         "[server]\nlisten = \"unix:{}\"\n[ledger]\nurl = \"sqlite::memory:\"\n{}",
         socket.display(),
-        six_systems(&sandbox)
+        six_systems(&sandbox, "20s")
     );
     let config = Config::parse(&text, Path::new("."), &|_| None).unwrap();
     let running = start(&config).await.unwrap();

@@ -1,10 +1,10 @@
 //! What happens to a call, for every system: outcomes of dialling, refusals, doubt.
 
-use dialplane::proto::{Call, CallState};
+use dialplane::proto::{Call, CallState, CreateCallsRequest};
 use tonic::Code;
 use tonic_types::pb;
 
-use crate::harness::{Explained, ROUTES, to, with_sandbox};
+use crate::harness::{Explained, ROUTES, to, with_sandbox, with_sandbox_that_answers_within};
 
 const PULLED: [&str; 5] =
     ["phonon-outbound", "phonon-dialer", "phonon-multicast", "mobtexting", "knovvu"];
@@ -90,16 +90,29 @@ fn unconfirmed(call: &Call, context: &str) {
 
 #[tokio::test]
 async fn whatever_leaves_it_open_whether_a_phone_rang_is_unconfirmed_and_not_dialled_again() {
-    let (sandbox, mut gateway) = with_sandbox().await;
-    for route in ROUTES {
+    let (sandbox, gateway) = with_sandbox_that_answers_within("1s").await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (route, n) in ROUTES.into_iter().zip(0..) {
         for (digits, dials) in [("13", 0), ("14", 1), ("15", 1), ("16", 1)] {
-            let number = format!("+9199{:06}{digits}", sandbox.log().len());
-            let call = gateway.call(route, &number).await.unwrap();
-            unconfirmed(&call, &format!("{route} {digits}"));
-            assert_eq!(sandbox.dials_of(&number), dials, "{route} {digits}");
-            let sent = sandbox.log().iter().filter(|e| e.body.contains(&number[1..])).count();
-            assert_eq!(sent, 1, "{route} {digits}: sent once");
+            let mut client = gateway.client.clone();
+            let number = format!("+9199{n:06}{digits}");
+            let request = CreateCallsRequest {
+                route: route.into(),
+                calls: vec![to(&number)],
+                ..Default::default()
+            };
+            tasks.spawn(async move {
+                let response = client.create_calls(request).await.unwrap().into_inner();
+                (response, format!("{route} {digits}"), number, dials)
+            });
         }
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (response, context, number, dials) = done.unwrap();
+        unconfirmed(&response.calls[0], &context);
+        assert_eq!(sandbox.dials_of(&number), dials, "{context}");
+        let sent = sandbox.log().iter().filter(|e| e.body.contains(&number[1..])).count();
+        assert_eq!(sent, 1, "{context}: sent once");
     }
     gateway.stop().await;
     sandbox.stop().await;
@@ -124,6 +137,23 @@ async fn a_partial_success_is_told_call_by_call() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_many_at_once_blames_none_of_them() {
+    let (sandbox, mut gateway) = with_sandbox().await;
+    let calls = ["+919900000100", "+919900000210"].map(to).to_vec();
+    let status = gateway.create("phonon-multicast", calls).await.unwrap_err();
+    let error = Explained::of(&status);
+    assert_eq!(
+        (error.code, error.info.reason.as_str()),
+        (Code::InvalidArgument, "INVALID_CONTACT_NUMBER")
+    );
+    assert!(error.fields().is_empty(), "{error:?}");
+    let second = Explained::of_call(&error.packed().calls[1]);
+    assert!(second.message.contains("2 calls in one request"), "{}", second.message);
+    gateway.stop().await;
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn one_refused_call_does_not_hide_the_others() {
     let (sandbox, mut gateway) = with_sandbox().await;
     let calls = ["+919900000100", "+919900000210", "+919900000300"].map(to).to_vec();
@@ -139,7 +169,7 @@ async fn one_refused_call_does_not_hide_the_others() {
 async fn a_vendor_that_cannot_be_reached_certainly_did_not_dial() {
     let (sandbox, gateway) = with_sandbox().await;
     gateway.stop().await;
-    let text = crate::harness::six_systems(&sandbox);
+    let text = crate::harness::six_systems(&sandbox, "20s");
     sandbox.stop().await;
     let mut gateway = crate::harness::Gateway::start(&text).await;
     for route in ROUTES {

@@ -1,14 +1,17 @@
 //! GetCallResults: selections, pages, freshness, and vendors that can't be asked.
 
-use std::time::Duration;
-
-use dialplane::{
-    proto::{CallSpec, CallState, GetCallResultsRequest},
-    sandbox::{Options, Pace, Sandbox},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
+
+use dialplane::proto::{CallSpec, CallState, GetCallResultsRequest};
 use tonic::Code;
 
-use crate::harness::{Answer, Explained, Gateway, Stub, to, with_sandbox, with_sandbox_options};
+use crate::harness::{Answer, Explained, Gateway, Stub, to, with_sandbox};
 
 fn request() -> GetCallResultsRequest {
     GetCallResultsRequest::default()
@@ -101,40 +104,40 @@ async fn pages_add_up_to_the_whole() {
 
 #[tokio::test]
 async fn a_vendor_is_asked_when_what_is_known_is_too_old_and_only_then() {
-    let more = "";
-    let options = Options { pace: Pace::Lifelike, ..Options::default() };
-    let (sandbox, mut gateway) = with_sandbox_options(options, more).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&over);
+    let stub = Stub::start(move |request| match request.path.as_str() {
+        "/v2/call" => Answer::json(200, r#"{"UniqueId":"u1"}"#),
+        _ if ended.load(SeqCst) => {
+            Answer::json(200, r#"{"CallResults":[{"UniqueId":"u1","CallState":"No Answer"}]}"#)
+        }
+        _ => Answer::json(200, r#"{"CallResults":[]}"#),
+    })
+    .await;
+    let mut gateway = Gateway::start(&knovvu(&stub.url(), "")).await;
     let call = gateway.call("knovvu", "+919900000100").await.unwrap();
-    let asked = |sandbox: &Sandbox| {
-        sandbox.log().iter().filter(|exchange| exchange.path.ends_with("/callresult")).count()
-    };
-    let stored = |staleness| GetCallResultsRequest {
+    let asked = || stub.received().iter().filter(|r| r.path == "/v2/callresult").count();
+    let known = |max_staleness| GetCallResultsRequest {
         call_ids: vec![call.call_id.clone()],
-        max_staleness: staleness,
+        max_staleness,
         ..request()
     };
     // Known for less than the poll interval.
-    gateway.results(stored(None)).await.unwrap();
-    assert_eq!(asked(&sandbox), 0);
-    let fresh = gateway.results(stored(now())).await.unwrap();
-    assert_eq!(asked(&sandbox), 1);
-    assert_eq!(fresh.calls[0].state(), CallState::Accepted, "it rings still");
-    gateway.results(stored(Some(prost_types::Duration { seconds: 60, nanos: 0 }))).await.unwrap();
-    assert_eq!(asked(&sandbox), 1);
-    let ended = loop {
-        let results = gateway.results(stored(now())).await.unwrap();
-        if results.calls[0].end_time.is_some() {
-            break results;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    assert_eq!(ended.calls[0].state(), CallState::Answered);
+    gateway.results(known(None)).await.unwrap();
+    assert_eq!(asked(), 0);
+    let fresh = gateway.results(known(now())).await.unwrap();
+    assert_eq!((asked(), fresh.calls[0].state()), (1, CallState::Accepted));
+    assert_eq!(fresh.calls[0].revision, call.revision, "no news is no change");
+    gateway.results(known(Some(prost_types::Duration { seconds: 60, nanos: 0 }))).await.unwrap();
+    assert_eq!(asked(), 1);
+    over.store(true, SeqCst);
+    let ended = gateway.results(known(now())).await.unwrap();
+    assert_eq!((asked(), ended.calls[0].state()), (2, CallState::NoAnswer));
     // Final: nothing to ask about any more.
-    let before = asked(&sandbox);
-    assert_eq!(gateway.results(stored(now())).await.unwrap().calls, ended.calls);
-    assert_eq!(asked(&sandbox), before);
+    assert_eq!(gateway.results(known(now())).await.unwrap().calls, ended.calls);
+    assert_eq!(asked(), 2);
     gateway.stop().await;
-    sandbox.stop().await;
+    stub.stop().await;
 }
 
 #[tokio::test]
@@ -183,10 +186,10 @@ async fn a_vendor_that_is_too_slow_does_not_hold_up_the_answer() {
     gateway.stop().await;
     sandbox.stop().await;
     // Accepts calls, and never answers a question.
-    let held = std::sync::Arc::new(tokio::sync::Notify::new());
+    let held = Arc::new(tokio::sync::Notify::new());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", listener.local_addr().unwrap());
-    let release = std::sync::Arc::clone(&held);
+    let release = Arc::clone(&held);
     let task = tokio::spawn(async move {
         let mut connections = Vec::new();
         loop {
@@ -227,10 +230,10 @@ async fn a_vendor_that_is_too_slow_does_not_hold_up_the_answer() {
 
 #[tokio::test]
 async fn a_short_lived_token_is_fetched_once_and_renewed_when_it_is_refused() {
-    let valid = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(1));
-    let issued = std::sync::Arc::clone(&valid);
+    let valid = Arc::new(AtomicUsize::new(1));
+    let issued = Arc::clone(&valid);
     let stub = Stub::start(move |request| {
-        let current = issued.load(std::sync::atomic::Ordering::SeqCst);
+        let current = issued.load(SeqCst);
         match request.path.as_str() {
             "/connect/token" => Answer::json(
                 200,
@@ -255,7 +258,7 @@ async fn a_short_lived_token_is_fetched_once_and_renewed_when_it_is_refused() {
     let count = |path: &str| stub.received().iter().filter(|r| r.path == path).count();
     assert_eq!((count("/connect/token"), count("/v2/call")), (1, 3));
     // The vendor forgets the token: refused once, renewed, taken.
-    valid.store(2, std::sync::atomic::Ordering::SeqCst);
+    valid.store(2, SeqCst);
     let call = gateway.call("knovvu", "+919900000200").await.unwrap();
     assert_eq!(call.state(), CallState::Accepted);
     assert_eq!((count("/connect/token"), count("/v2/call")), (2, 5));

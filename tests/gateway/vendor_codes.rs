@@ -1,6 +1,8 @@
 //! Every code of every vendor, from the wire to the caller, against the table of
 //! `docs/errors.md`.
 
+use std::sync::{Arc, Mutex};
+
 use dialplane::{
     call::Cause,
     proto::{Call, CallState},
@@ -9,7 +11,7 @@ use dialplane::{
 use tonic::{Code, Status};
 use tonic_types::pb;
 
-use crate::harness::{Answer, Explained, Gateway, SECURITY_ID, Stub, to};
+use crate::harness::{Answer, Explained, Gateway, SECURITY_ID, Stub};
 
 fn configuration(url: &str) -> String {
     format!(
@@ -25,15 +27,35 @@ fn configuration(url: &str) -> String {
     )
 }
 
-/// What a caller gets when the vendor answers this to a request for one call.
-async fn answered(route: &str, answer: Answer) -> Result<Call, Status> {
-    let stub = Stub::start(move |_| answer.clone()).await;
-    let mut gateway = Gateway::start(&configuration(&stub.url())).await;
-    let outcome = gateway.create(route, vec![to("+919900000100")]).await;
-    assert_eq!(stub.received().len(), 1, "{route}: sent once");
-    gateway.stop().await;
-    stub.stop().await;
-    outcome.map(|response| response.calls.into_iter().next().unwrap())
+/// A gateway whose vendors all answer the same, which changes from case to case.
+struct Vendors {
+    answer: Arc<Mutex<Answer>>,
+    stub: Stub,
+    gateway: Gateway,
+}
+
+impl Vendors {
+    async fn start() -> Self {
+        let answer = Arc::new(Mutex::new(Answer::json(200, "")));
+        let current = Arc::clone(&answer);
+        let stub = Stub::start(move |_| current.lock().unwrap().clone()).await;
+        let gateway = Gateway::start(&configuration(&stub.url())).await;
+        Self { answer, stub, gateway }
+    }
+
+    /// What a caller gets when the vendor answers this to a request for one call.
+    async fn answer(&mut self, route: &str, answer: Answer) -> Result<Call, Status> {
+        *self.answer.lock().unwrap() = answer;
+        let before = self.stub.received().len();
+        let outcome = self.gateway.call(route, "+919900000100").await;
+        assert_eq!(self.stub.received().len(), before + 1, "{route}: sent once");
+        outcome
+    }
+
+    async fn stop(self) {
+        self.gateway.stop().await;
+        self.stub.stop().await;
+    }
 }
 
 /// The contract's row for a cause.
@@ -86,6 +108,7 @@ fn check(outcome: Result<Call, Status>, cause: Cause, context: &str) -> Explaine
 
 #[tokio::test]
 async fn every_phonon_code() {
+    let mut vendors = Vendors::start().await;
     assert_eq!(phonon::CODES.len(), 22);
     for row in phonon::CODES {
         let Some(cause) = row.cause else { continue };
@@ -95,7 +118,7 @@ async fn every_phonon_code() {
             row.code, row.message
         );
         let context = row.name;
-        let error = check(answered("phonon", Answer::json(200, body)).await, cause, context);
+        let error = check(vendors.answer("phonon", Answer::json(200, body)).await, cause, context);
         assert_eq!(
             (error.info.reason.as_str(), error.info.domain.as_str()),
             (row.name, "phonon.io")
@@ -107,10 +130,12 @@ async fn every_phonon_code() {
         let request: pb::RequestInfo = error.detail("google.rpc.RequestInfo").expect(context);
         assert_eq!(request.request_id, "11111111-2222-4333-8444-555555555555");
     }
+    vendors.stop().await;
 }
 
 #[tokio::test]
 async fn phonon_codes_nobody_documented_leave_it_open() {
+    let mut vendors = Vendors::start().await;
     for body in [
         r#"{"api-response-code":999,"api-response-message":"Who knows"}"#,
         r#"{"api-response-code":"299"}"#,
@@ -121,19 +146,24 @@ async fn phonon_codes_nobody_documented_leave_it_open() {
         "",
         "<html>welcome</html>",
     ] {
-        let error = check(answered("phonon", Answer::json(200, body)).await, Cause::InDoubt, body);
+        let error =
+            check(vendors.answer("phonon", Answer::json(200, body)).await, Cause::InDoubt, body);
         assert_eq!(error.info.domain, "phonon.io", "{body}");
     }
+    vendors.stop().await;
 }
 
 #[tokio::test]
 async fn phonon_codes_may_be_texts() {
+    let mut vendors = Vendors::start().await;
     let body = r#"{"api-response-code":"212","api-response-message":"Insufficient Balance"}"#;
-    check(answered("phonon", Answer::json(402, body)).await, Cause::Exhausted, body);
+    check(vendors.answer("phonon", Answer::json(402, body)).await, Cause::Exhausted, body);
+    vendors.stop().await;
 }
 
 #[tokio::test]
 async fn every_mobtexting_status() {
+    let mut vendors = Vendors::start().await;
     use mobtexting::Observed;
     for row in mobtexting::READINGS {
         let answer = match row.observed {
@@ -151,17 +181,19 @@ async fn every_mobtexting_status() {
             Observed::Unreadable => Answer::text(200, "text/html", "<p>hello"),
         };
         let context = format!("{:?}", row.observed);
-        let error = check(answered("mobtexting", answer).await, row.cause, &context);
+        let error = check(vendors.answer("mobtexting", answer).await, row.cause, &context);
         assert_eq!(
             (error.info.reason.as_str(), error.info.domain.as_str()),
             (row.reason, "mobtexting.com")
         );
         assert!(!error.meta("vendor_code").is_empty() && !error.meta("http_status").is_empty());
     }
+    vendors.stop().await;
 }
 
 #[tokio::test]
 async fn every_knovvu_observation() {
+    let mut vendors = Vendors::start().await;
     use knovvu::Observed;
     for row in knovvu::READINGS {
         let answer = match row.observed {
@@ -170,20 +202,23 @@ async fn every_knovvu_observation() {
             Observed::Unreadable => Answer::json(200, r#"{"Unique"#),
         };
         let context = format!("{:?}", row.observed);
-        let error = check(answered("knovvu", answer).await, row.cause, &context);
+        let error = check(vendors.answer("knovvu", answer).await, row.cause, &context);
         assert_eq!(
             (error.info.reason.as_str(), error.info.domain.as_str()),
             (row.reason, "knovvu.com")
         );
     }
+    vendors.stop().await;
 }
 
 #[tokio::test]
 async fn too_fast_is_told_with_the_exact_wait() {
+    let mut vendors = Vendors::start().await;
     for route in ["phonon", "mobtexting", "knovvu"] {
         let answer = Answer::json(429, "{}").with("retry-after", "17");
-        let error = check(answered(route, answer).await, Cause::Exhausted, route);
+        let error = check(vendors.answer(route, answer).await, Cause::Exhausted, route);
         let wait: pb::RetryInfo = error.detail("google.rpc.RetryInfo").unwrap();
         assert_eq!(wait.retry_delay.unwrap().seconds, 17);
     }
+    vendors.stop().await;
 }

@@ -108,18 +108,18 @@ pub fn to(number: &str) -> CallSpec {
 
 /// Simulated vendors and a gateway with a route to each of the six systems.
 pub async fn with_sandbox() -> (Sandbox, Gateway) {
-    with_sandbox_options(Options::default(), "").await
+    with_sandbox_that_answers_within("20s").await
 }
 
-/// The same, with other vendors' rules and more configuration.
-pub async fn with_sandbox_options(options: Options, more: &str) -> (Sandbox, Gateway) {
-    let sandbox = Sandbox::start(options).await.unwrap();
-    let gateway = Gateway::start(&format!("{}\n{more}", six_systems(&sandbox))).await;
+/// The same, with another time-out for each exchange.
+pub async fn with_sandbox_that_answers_within(timeout: &str) -> (Sandbox, Gateway) {
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    let gateway = Gateway::start(&six_systems(&sandbox, timeout)).await;
     (sandbox, gateway)
 }
 
 /// The configuration of the six systems.
-pub fn six_systems(sandbox: &Sandbox) -> String {
+pub fn six_systems(sandbox: &Sandbox, timeout: &str) -> String {
     let urls = sandbox.urls();
     let mut text = String::new();
     for (name, keys) in [
@@ -129,24 +129,24 @@ pub fn six_systems(sandbox: &Sandbox) -> String {
     ] {
         text.push_str(&format!(
             "[vendors.{name}]\nkind = \"phonon\"\n{keys}\nbase_url = \"{}\"\nsecurity_id = \"{SECURITY_ID}\"\n\
-             flow_id = \"AbCd1234\"\nresults = {{ url = \"{}\", version = 2 }}\ntimeout = \"2s\"\n\n",
+             flow_id = \"AbCd1234\"\nresults = {{ url = \"{}\", version = 2 }}\ntimeout = \"{timeout}\"\n\n",
             urls.phonon, urls.phonon_results,
         ));
     }
     text.push_str(&format!(
         "[vendors.phonon-bulk]\nkind = \"phonon\"\nproduct = \"multicast\"\nlane = \"bulk\"\nbase_url = \"{}\"\n\
-         security_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"\ntimeout = \"2s\"\n\n",
+         security_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"\ntimeout = \"{timeout}\"\n\n",
         urls.phonon_bulk
     ));
     text.push_str(&format!(
         "[vendors.mobtexting]\nkind = \"mobtexting\"\nbase_url = \"{}\"\naccess_token = \"sandbox-token\"\n\
-         bridge = \"918000000001\"\nflow_id = \"77\"\ntimeout = \"2s\"\n\n",
+         bridge = \"918000000001\"\nflow_id = \"77\"\ntimeout = \"{timeout}\"\n\n",
         urls.mobtexting
     ));
     text.push_str(&format!(
         "[vendors.knovvu]\nkind = \"knovvu\"\nbase_url = \"{}\"\nproject = \"DemoProject\"\ntenant = \"Default\"\n\
          access_token = \"sandbox-token\"\nscenario_path = \"https://ivr.example.test/scenario\"\n\
-         orchestrator_url = \"https://orchestrator.example.test\"\ndisplay_number = \"200\"\ntimeout = \"2s\"\n\n",
+         orchestrator_url = \"https://orchestrator.example.test\"\ndisplay_number = \"200\"\ntimeout = \"{timeout}\"\n\n",
         urls.knovvu
     ));
     for route in ROUTES {
