@@ -18,11 +18,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("no OUT_DIR"))?);
     fs::write(out.join("dialplane.bin"), prost_bytes(&descriptors))?;
 
+    let mut config = Config::new();
+    config.enable_type_names();
+    config.btree_map(["."]);
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
         .extern_path(".google.rpc", "::tonic_types::pb")
-        .compile_fds_with_config(descriptors, Config::new())?;
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }
 

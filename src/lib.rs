@@ -1,10 +1,14 @@
 //! dialplane: one gRPC service in front of many outbound-telephony vendors.
 
+pub mod api;
 pub mod call;
+pub mod cli;
 pub mod config;
+pub mod gateway;
 pub mod http;
 pub mod ledger;
 pub mod sandbox;
+pub mod telemetry;
 pub mod vendors;
 
 /// The API's messages, client and server, as generated from `proto/`.

@@ -50,6 +50,10 @@ pub struct Call {
     /// When the vendor last answered a question about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_time: Option<Timestamp>,
+    /// Whether the vendor took it, or may have: a call that failed without was never
+    /// dialled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handed_over: bool,
     /// Rises with every change a caller can see, from 1.
     pub revision: u64,
 }
@@ -62,17 +66,18 @@ impl Call {
     pub fn apply(&mut self, observation: Observation, now: Timestamp) -> bool {
         match observation {
             Observation::Dispatching => self.advance(CallState::Dispatching, now),
-            Observation::Expired => self.advance(CallState::Expired, now),
+            Observation::Expired => self.expire(now),
             Observation::Accepted { vendor_call_id, vendor_request_id, data } => {
                 self.accept(vendor_call_id, vendor_request_id, data, now)
             }
             Observation::Failed(error) => self.fail(error, now),
             Observation::Reported { report, asked } => {
                 let changed = self.report(report, now);
-                if asked {
-                    self.asked_time = self.asked_time.max(Some(now));
+                let fresher = asked && self.asked_time < Some(now);
+                if fresher {
+                    self.asked_time = Some(now);
                 }
-                changed || asked
+                changed || fresher
             }
         }
     }
@@ -82,11 +87,19 @@ impl Call {
             return false;
         }
         self.state = next;
+        self.handed_over |= next.is_with_vendor();
         if next.is_final() {
             self.end_time = Some(now);
         }
         self.touch(now);
         true
+    }
+
+    fn expire(&mut self, now: Timestamp) -> bool {
+        // Expired is never dialled. Where a vendor has it, or may have had it, it lost a
+        // race.
+        matches!(self.state, CallState::Scheduled | CallState::Dispatching)
+            && self.advance(CallState::Expired, now)
     }
 
     fn touch(&mut self, now: Timestamp) {
@@ -112,7 +125,7 @@ impl Call {
             self.vendor_request_id = vendor_request_id;
             learned = true;
         }
-        learned |= self.merge(data);
+        learned |= self.merge(data, Known::Replaced);
         if self.state == CallState::Unconfirmed {
             self.error = None;
         }
@@ -125,7 +138,11 @@ impl Call {
     fn fail(&mut self, error: CallError, now: Timestamp) -> bool {
         let next =
             if error.cause == Cause::InDoubt { CallState::Unconfirmed } else { CallState::Failed };
-        if !self.state.moves_to(next) {
+        // A phone that rang was dialled, whatever an answer that comes later says; and a
+        // call given up on waits for a result, not for a refusal.
+        let passed = self.state.is_final()
+            || matches!(self.state, CallState::Ringing | CallState::InProgress);
+        if passed || !self.state.moves_to(next) {
             return false;
         }
         self.vendor_request_id = self
@@ -140,23 +157,28 @@ impl Call {
         let before = self.revision;
         let ReportedState { state, attempts, data, error } = report;
         let moves = state.filter(|next| self.state.moves_to(*next));
+        let behind = moves.is_none() && state.is_some_and(|state| state != self.state);
         // News that contradicts a final state is passed over whole: its attempts
         // would contradict it too.
-        if state.is_some() && moves.is_none() && self.state.is_final() && state != Some(self.state)
-        {
+        if behind && self.state.is_final() {
             return false;
         }
-        let mut learned = self.merge(data);
-        if !attempts.is_empty()
-            && attempts.len() >= self.attempts.len()
-            && attempts != self.attempts
-        {
+        // Late news adds what is not known yet, and takes nothing back.
+        let mut learned = self.merge(data, if behind { Known::Kept } else { Known::Replaced });
+        let least = self.attempts.len() + usize::from(behind);
+        if !attempts.is_empty() && attempts.len() >= least && attempts != self.attempts {
             self.attempts = attempts;
             learned = true;
         }
         match moves {
             Some(next) => {
-                self.error = error.filter(|_| next == CallState::Failed);
+                self.handed_over = true;
+                self.error = match next {
+                    CallState::Failed => error,
+                    // Given up on: why it was in doubt is still all there is to say.
+                    CallState::Unknown => error.or(self.error.take()),
+                    _ => None,
+                };
                 self.advance(next, now);
             }
             None if learned => self.touch(now),
@@ -165,14 +187,27 @@ impl Call {
         self.revision != before
     }
 
-    fn merge(&mut self, data: Map<String, Value>) -> bool {
+    fn merge(&mut self, data: Map<String, Value>, known: Known) -> bool {
         let mut learned = false;
         for (key, value) in data {
-            if self.vendor_data.get(&key) != Some(&value) {
-                self.vendor_data.insert(key, value);
-                learned = true;
+            match self.vendor_data.get(&key) {
+                Some(before) if known == Known::Kept || *before == value => {}
+                _ => {
+                    self.vendor_data.insert(key, value);
+                    learned = true;
+                }
             }
         }
         learned
     }
 }
+
+/// What becomes of a value that is known when another one comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Kept,
+    Replaced,
+}
+
+#[cfg(test)]
+mod tests;

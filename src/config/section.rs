@@ -63,6 +63,11 @@ impl<'a> Section<'a> {
         self.table.contains_key(key)
     }
 
+    /// Whether the key is there and holds a text: for keys that take more than one type.
+    pub fn is_string(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+    }
+
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
@@ -260,6 +265,11 @@ impl<'a> Section<'a> {
             self.problem(key, format!("is {}; expected {expected}", integer.as_str()));
         }
         number
+    }
+
+    /// Whether the key holds a table, for keys that take a word or a table.
+    pub fn is_table(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().is_table())
     }
 
     /// Yes or no.

@@ -12,22 +12,31 @@ pub mod sqlite;
 
 /// The store of calls. Several gateways may share one: nothing here assumes that a
 /// call is changed by this process alone, and each method is one transaction.
-/// A method that returns `Ok` after a change has it on disk.
+/// A method that returns `Ok` after a change has it on disk; one that returns an error
+/// has changed nothing (a disk or a line that breaks in the middle of a commit may keep
+/// it all the same; the same again does no harm). A change that was begun is made even if its caller leaves: who
+/// drops the future does not know what became of it.
+///
+/// What every implementation does is held down by the suite in `tests/ledger`.
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync + 'static {
-    /// Records a request and its calls, unless its id was used before; then nothing
-    /// is changed.
+    /// Records a request and all its calls, unless its id was used before; then nothing
+    /// is changed, whatever the calls are. Of several at once with the same id one
+    /// records.
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError>;
 
     /// What is known of a request id.
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError>;
 
     /// Applies news to calls ([`Call::apply`]), each read and written within the
-    /// transaction. Gives the calls as they are afterwards, one for each piece of
-    /// news, in its order.
+    /// transaction. Gives the calls as each piece of news left them, in its order. Of
+    /// one call there may be several; of an unknown one there may be none
+    /// ([`LedgerError::NoSuchCall`]), and then none of the news is applied.
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError>;
 
-    /// Up to `limit` of the selected calls, from `after` on.
+    /// Up to `limit` (at least 1) of the selected calls, from `after` on: what one
+    /// moment shows. Only the last page has fewer, and [`Page::next`] says that there is
+    /// one more call, not that there may be.
     async fn page(
         &self,
         selector: &Selector,
@@ -36,7 +45,8 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     ) -> Result<Page, LedgerError>;
 
     /// Up to `limit` calls in one of the states that are not final, in the order of
-    /// their ids, after `after`.
+    /// their ids, after `after`. Final states among those asked for are passed over;
+    /// what is over costs nothing.
     async fn open_calls(
         &self,
         states: &[CallState],
@@ -44,7 +54,7 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Call>, LedgerError>;
 
-    /// Whether a change would be taken now.
+    /// Whether a change would be taken now, as far as can be told without making one.
     async fn ready(&self) -> Result<(), LedgerError>;
 
     /// Finishes what is queued and closes the store; whatever comes later fails with
@@ -102,7 +112,8 @@ pub struct Page {
     /// The calls, in the order of the selection, each with the position right after
     /// it.
     pub calls: Vec<(Call, Position)>,
-    /// Ids and references without a call, of the part this page covers.
+    /// Ids and references without a call, of the part this page covers: up to
+    /// [`Page::next`].
     pub not_found: Vec<String>,
     /// Where to go on; none at the end of the selection.
     pub next: Option<Position>,
@@ -146,7 +157,8 @@ pub enum LedgerError {
     /// News of a call that is not there.
     #[error("the ledger has no call {0}")]
     NoSuchCall(CallId),
-    /// Too much is waiting to be written.
+    /// Too much is waiting to be written. News is counted apart from new calls, so that
+    /// a flood of those does not cost what a vendor answered.
     #[error("the ledger has {0} changes waiting, which is all it takes")]
     Overloaded(usize),
     /// Closed already.

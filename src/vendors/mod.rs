@@ -13,9 +13,9 @@ use crate::{
     http::{HttpReply, HttpRequest},
 };
 
-mod knovvu;
-mod mobtexting;
-mod phonon;
+pub mod knovvu;
+pub mod mobtexting;
+pub mod phonon;
 mod status;
 
 pub use status::fault_of_status;

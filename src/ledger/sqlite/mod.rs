@@ -1,1 +1,264 @@
-//! The embedded ledger: SQLite.
+//! The embedded ledger: one SQLite file with a write-ahead log, one thread that
+//! writes, a few that read.
+//!
+//! Every commit is synced to the disk before anybody is told of it
+//! (`synchronous=FULL`), so neither `kill -9` nor a power loss takes back what was
+//! acknowledged. The cost of a sync is shared by all changes that queued up during the
+//! one before.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use self::{address::Address, row::Trouble, writer::Counters};
+use super::{Ledger, LedgerError, NewRequest, News, Page, Recorded, RequestRecord};
+use crate::call::{Call, CallId, CallState, Position, RequestId, Selector};
+
+mod address;
+mod change;
+mod open;
+mod read;
+mod reader;
+mod row;
+mod sql;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+/// Calls that may wait to be recorded.
+const MAX_NEW_CALLS: usize = 50_000;
+
+/// News that may wait to be written. Counted apart from new calls: however many of
+/// those come, what a vendor answered still finds its place.
+const MAX_NEWS: usize = 50_000;
+
+/// Reads that may wait for a thread; whoever comes later waits for a place first.
+const MAX_READS: usize = 256;
+
+/// Threads that read.
+const READERS: usize = 4;
+
+/// The ledger in an SQLite file, or in memory.
+pub struct SqliteLedger {
+    path: Option<PathBuf>,
+    writer: mpsc::UnboundedSender<writer::Message>,
+    writer_ended: watch::Receiver<()>,
+    /// None in memory, where there is one connection only: the writer's.
+    readers: Option<mpsc::UnboundedSender<reader::Message>>,
+    readers_ended: watch::Receiver<()>,
+    new_calls: Arc<Semaphore>,
+    news: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    counters: Arc<Counters>,
+}
+
+/// What was committed since a ledger was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Commits {
+    /// Transactions.
+    pub commits: u64,
+    /// Changes ([`Ledger::record`], [`Ledger::observe`]) that shared them.
+    pub changes: u64,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger at `sqlite:PATH`, and makes the file if there is none; its
+    /// directory must be there. `sqlite::memory:` is a new one that ends with the
+    /// value. Blocks on the disk: meant for the start of the process.
+    ///
+    /// # Errors
+    /// When the address is none, the file can't be opened and written, is not a
+    /// ledger, or is one of a later version.
+    pub fn open(url: &str) -> Result<Self, LedgerError> {
+        match Address::parse(url)? {
+            Address::Memory => Self::start(None, open::memory()?, Vec::new()),
+            Address::File(path) => {
+                let writer = open::file(&path)?;
+                let readers =
+                    (0..READERS).map(|_| open::reader(&path)).collect::<Result<_, _>>()?;
+                Self::start(Some(path), writer, readers)
+            }
+        }
+    }
+
+    fn start(
+        path: Option<PathBuf>,
+        connection: Connection,
+        readers: Vec<Connection>,
+    ) -> Result<Self, LedgerError> {
+        let no_thread = |error: std::io::Error| LedgerError::Open {
+            path: path.as_deref().unwrap_or(Path::new(":memory:")).display().to_string(),
+            reason: format!("no thread for it: {error}"),
+        };
+        let counters = Arc::new(Counters::default());
+        let (readers_end, readers_ended) = watch::channel(());
+        let (writer_end, writer_ended) = watch::channel(());
+        let readers = if readers.is_empty() {
+            None
+        } else {
+            Some(reader::spawn(readers, &readers_end).map_err(no_thread)?)
+        };
+        let writer =
+            writer::spawn(connection, Arc::clone(&counters), writer_end).map_err(no_thread)?;
+        Ok(Self {
+            path,
+            writer,
+            writer_ended,
+            readers,
+            readers_ended,
+            new_calls: Arc::new(Semaphore::new(MAX_NEW_CALLS)),
+            news: Arc::new(Semaphore::new(MAX_NEWS)),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            counters,
+        })
+    }
+
+    /// What was committed so far.
+    pub fn commits(&self) -> Commits {
+        Commits {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            changes: self.counters.changes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Queues a change and waits until it is on disk. Once queued it is made, whether
+    /// or not somebody still waits.
+    async fn change<T: Send + 'static>(
+        &self,
+        queue: &Arc<Semaphore>,
+        room: usize,
+        weight: usize,
+        make: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        // More than all there is would never fit; then it takes the whole queue.
+        let weight = weight.clamp(1, room);
+        let places = u32::try_from(weight).unwrap_or(u32::MAX);
+        let place = Arc::clone(queue)
+            .try_acquire_many_owned(places)
+            .map_err(|_| LedgerError::Overloaded(room))?;
+        let (reply, answer) = oneshot::channel();
+        let change = writer::Pending { weight, make: Some(make), made: None, reply, place };
+        self.tell_writer(writer::Message::Change(Box::new(change)))?;
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Reads from one snapshot, which has everything acknowledged so far.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let place = Arc::clone(&self.reads).acquire_owned().await;
+        let (reply, answer) = oneshot::channel();
+        let job: reader::Read = Box::new(move |connection| {
+            drop(place);
+            // Whoever asked may have left while this waited.
+            if !reply.is_closed() {
+                let _ = reply.send(in_snapshot(connection, read));
+            }
+        });
+        match &self.readers {
+            Some(readers) => {
+                readers.send(reader::Message::Read(job)).map_err(|_| LedgerError::Closed)?;
+            }
+            None => self.tell_writer(writer::Message::Between(job))?,
+        }
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    fn tell_writer(&self, message: writer::Message) -> Result<(), LedgerError> {
+        self.writer.send(message).map_err(|_| LedgerError::Closed)
+    }
+}
+
+fn in_snapshot<T>(
+    connection: &mut Connection,
+    read: impl FnOnce(&Connection) -> Result<T, Trouble>,
+) -> Result<T, LedgerError> {
+    // Its end rolls back, which is as good as anything after reading.
+    let snapshot = connection.transaction().map_err(Trouble::from)?;
+    Ok(read(&snapshot)?)
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
+        let weight = request.calls.len();
+        self.change(&self.new_calls, MAX_NEW_CALLS, weight, move |connection| {
+            change::record(connection, &request)
+        })
+        .await
+    }
+
+    async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
+        let id = id.clone();
+        self.read(move |connection| Ok(read::request(connection, &id)?.map(|(_, record)| record)))
+            .await
+    }
+
+    async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
+        if news.is_empty() {
+            return Ok(Vec::new());
+        }
+        let weight = news.len();
+        self.change(&self.news, MAX_NEWS, weight, move |connection| {
+            change::observe(connection, news)
+        })
+        .await
+    }
+
+    async fn page(
+        &self,
+        selector: &Selector,
+        after: Position,
+        limit: usize,
+    ) -> Result<Page, LedgerError> {
+        let selector = selector.clone();
+        self.read(move |connection| read::page(connection, &selector, after, limit)).await
+    }
+
+    async fn open_calls(
+        &self,
+        states: &[CallState],
+        after: Option<CallId>,
+        limit: usize,
+    ) -> Result<Vec<Call>, LedgerError> {
+        let states = states.to_vec();
+        self.read(move |connection| read::open_calls(connection, &states, after, limit)).await
+    }
+
+    async fn ready(&self) -> Result<(), LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell_writer(writer::Message::Ready(reply))?;
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    async fn close(&self) {
+        // The readers first: the last connection to go puts the log away, and only
+        // the writer's may.
+        if let Some(readers) = &self.readers {
+            let _ = readers.send(reader::Message::Close);
+        }
+        ended(&self.readers_ended).await;
+        let _ = self.tell_writer(writer::Message::Close);
+        ended(&self.writer_ended).await;
+    }
+}
+
+// Each thread holds a sender and sends nothing: when they are gone, so are the threads.
+async fn ended(threads: &watch::Receiver<()>) {
+    let mut threads = threads.clone();
+    while threads.changed().await.is_ok() {}
+}
+
+impl fmt::Debug for SqliteLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteLedger").field("path", &self.path).finish_non_exhaustive()
+    }
+}

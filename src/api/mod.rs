@@ -1,0 +1,90 @@
+//! The gRPC edge: parses and checks what callers send, and writes what they get.
+
+use std::time::Duration;
+
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    gateway::Gateway,
+    proto::{
+        CancelCallsRequest, CancelCallsResponse, CreateCallsRequest, CreateCallsResponse,
+        GetCallResultsRequest, GetCallResultsResponse, ListVendorsRequest, ListVendorsResponse,
+        WatchCallResultsRequest, WatchCallResultsResponse, call_service_server::CallService,
+    },
+};
+
+mod answer;
+mod create;
+mod deadline;
+mod page_token;
+mod parse;
+mod render;
+mod results;
+mod server;
+mod status;
+mod vendors;
+
+pub use server::{Bound, ServeError};
+pub use status::{DOMAIN, code_of};
+
+/// The largest message a client takes by default, in either direction.
+pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long an RPC without a deadline waits for vendors.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// `dialplane.v1.CallService`.
+#[derive(Debug, Clone)]
+pub struct CallApi {
+    gateway: Gateway,
+}
+
+impl CallApi {
+    /// The service of a gateway.
+    pub fn new(gateway: Gateway) -> Self {
+        Self { gateway }
+    }
+}
+
+#[tonic::async_trait]
+impl CallService for CallApi {
+    type WatchCallResultsStream = Empty<Result<WatchCallResultsResponse, Status>>;
+
+    async fn create_calls(
+        &self,
+        request: Request<CreateCallsRequest>,
+    ) -> Result<Response<CreateCallsResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        self.create(request.into_inner(), deadline).await.map(Response::new)
+    }
+
+    async fn get_call_results(
+        &self,
+        request: Request<GetCallResultsRequest>,
+    ) -> Result<Response<GetCallResultsResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        self.results(request.into_inner(), deadline).await.map(Response::new)
+    }
+
+    async fn watch_call_results(
+        &self,
+        _: Request<WatchCallResultsRequest>,
+    ) -> Result<Response<Self::WatchCallResultsStream>, Status> {
+        Err(status::not_available("WatchCallResults", "ask GetCallResults"))
+    }
+
+    async fn cancel_calls(
+        &self,
+        _: Request<CancelCallsRequest>,
+    ) -> Result<Response<CancelCallsResponse>, Status> {
+        Err(status::not_available("CancelCalls", "set an expire_time"))
+    }
+
+    async fn list_vendors(
+        &self,
+        _: Request<ListVendorsRequest>,
+    ) -> Result<Response<ListVendorsResponse>, Status> {
+        Ok(Response::new(self.vendors()))
+    }
+}

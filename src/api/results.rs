@@ -1,0 +1,173 @@
+//! GetCallResults.
+
+use std::{collections::HashSet, hash::Hash, str::FromStr, time::Duration};
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{CallApi, DEFAULT_PATIENCE, answer, page_token, render, status};
+use crate::{
+    call::{MAX_SELECTED, Selector, Violation},
+    gateway::{Results, ResultsQuery},
+    proto::{GetCallResultsRequest, GetCallResultsResponse},
+};
+
+const DEFAULT_PAGE: usize = 100;
+const MAX_PAGE: i32 = 1_000;
+
+impl CallApi {
+    pub(super) async fn results(
+        &self,
+        request: GetCallResultsRequest,
+        deadline: Option<Instant>,
+    ) -> Result<GetCallResultsResponse, Status> {
+        let query = query(request, deadline).map_err(|wrong| status::invalid_request(&wrong))?;
+        let selector = query.selector.clone();
+        let results = self
+            .gateway
+            .results(query)
+            .await
+            .map_err(|error| status::gateway_error(&error, None))?;
+        Ok(respond(&selector, results))
+    }
+}
+
+fn respond(selector: &Selector, results: Results) -> GetCallResultsResponse {
+    let Results { page, warnings } = results;
+    let mut next = page.next;
+    let mut not_found = page.not_found;
+    let (mut calls, mut total) = (Vec::with_capacity(page.calls.len()), 0);
+    let mut last = None;
+    for (call, position) in &page.calls {
+        let shown = render::call(call);
+        total += answer::size(&shown);
+        if total > answer::MAX_CALLS_BYTES && last.is_some() {
+            // The rest comes with the next page, and so does what is not found there.
+            next = last;
+            not_found.clear();
+            break;
+        }
+        calls.push(shown);
+        last = Some(*position);
+    }
+    let warnings = warnings
+        .iter()
+        .map(|warning| {
+            let subject = status::Subject { vendor: &warning.vendor, prefix: "", request_id: None };
+            status::render(&warning.error, subject)
+        })
+        .collect();
+    let next_page_token = next.map(|at| page_token::write(selector, at)).unwrap_or_default();
+    GetCallResultsResponse { calls, not_found, next_page_token, warnings }
+}
+
+fn query(
+    request: GetCallResultsRequest,
+    deadline: Option<Instant>,
+) -> Result<ResultsQuery, Vec<Violation>> {
+    let mut wrong = Vec::new();
+    let selector =
+        selector(&request.call_ids, &request.request_id, &request.client_references, &mut wrong);
+    let limit = match request.page_size {
+        0 => DEFAULT_PAGE,
+        n @ 1..=MAX_PAGE => usize::try_from(n).unwrap_or(DEFAULT_PAGE),
+        n => {
+            wrong.push(Violation::new("page_size", format!("is {n}; expected 0 to {MAX_PAGE}")));
+            DEFAULT_PAGE
+        }
+    };
+    let max_staleness = request.max_staleness.and_then(|staleness| {
+        Duration::try_from(staleness)
+            .map_err(|_| {
+                wrong.push(Violation::new("max_staleness", "is negative; expected 0 or more"));
+            })
+            .ok()
+    });
+    let Some(selector) = selector else { return Err(wrong) };
+    let after = page_token::read(&selector, &request.page_token);
+    if after.is_none() {
+        wrong.push(Violation::new(
+            "page_token",
+            "is not one of this selection; expected next_page_token of the page before, with the same selection",
+        ));
+    }
+    match after {
+        Some(after) if wrong.is_empty() => {
+            Ok(ResultsQuery { selector, after, limit, max_staleness, patience: patience(deadline) })
+        }
+        _ => Err(wrong),
+    }
+}
+
+/// Vendors may take most of what the caller has; reading the ledger again takes the
+/// rest.
+fn patience(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(DEFAULT_PATIENCE, |at| {
+        at.saturating_duration_since(Instant::now()).mul_f32(0.8).min(DEFAULT_PATIENCE)
+    })
+}
+
+/// Exactly one of three ways to name calls.
+fn selector(
+    call_ids: &[String],
+    request_id: &str,
+    references: &[String],
+    wrong: &mut Vec<Violation>,
+) -> Option<Selector> {
+    const ONE: &str = "expected exactly one of call_ids, request_id and client_references";
+    let given: Vec<_> = [
+        ("call_ids", !call_ids.is_empty()),
+        ("request_id", !request_id.is_empty()),
+        ("client_references", !references.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(field, is_given)| is_given.then_some(field))
+    .collect();
+    match given.as_slice() {
+        [] => wrong.push(Violation::new("call_ids", format!("nothing is selected; {ONE}"))),
+        ["call_ids"] => return list("call_ids", call_ids, wrong).map(Selector::Calls),
+        ["client_references"] => {
+            return list("client_references", references, wrong).map(Selector::References);
+        }
+        ["request_id"] => match request_id.parse() {
+            Ok(id) => return Some(Selector::Request(id)),
+            Err(error) => wrong.push(Violation::new("request_id", format!("{error}"))),
+        },
+        [_, more @ ..] => {
+            for field in more {
+                wrong.push(Violation::new(*field, format!("is one selection too many; {ONE}")));
+            }
+        }
+    }
+    None
+}
+
+/// The entries in their order, each once.
+fn list<T>(field: &str, texts: &[String], wrong: &mut Vec<Violation>) -> Option<Vec<T>>
+where
+    T: FromStr + Clone + Eq + Hash,
+    T::Err: std::fmt::Display,
+{
+    if texts.len() > MAX_SELECTED {
+        let count = texts.len();
+        wrong.push(Violation::new(
+            field,
+            format!("has {count} entries; at most {MAX_SELECTED} are allowed"),
+        ));
+        return None;
+    }
+    let before = wrong.len();
+    let mut seen = HashSet::with_capacity(texts.len());
+    let mut entries = Vec::with_capacity(texts.len());
+    for (i, text) in texts.iter().enumerate() {
+        match text.parse::<T>() {
+            Ok(entry) => {
+                if seen.insert(entry.clone()) {
+                    entries.push(entry);
+                }
+            }
+            Err(error) => wrong.push(Violation::new(format!("{field}[{i}]"), error.to_string())),
+        }
+    }
+    (wrong.len() == before).then_some(entries)
+}

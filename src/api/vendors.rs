@@ -1,0 +1,73 @@
+//! ListVendors.
+
+use super::{CallApi, render, status};
+use crate::{
+    call::Script,
+    config,
+    gateway::Account,
+    proto::{
+        BreakerState, Capabilities, Limits, ListVendorsResponse, Route, Vendor, VendorHealth, route,
+    },
+};
+
+impl CallApi {
+    pub(super) fn vendors(&self) -> ListVendorsResponse {
+        ListVendorsResponse {
+            vendors: self.gateway.accounts().map(vendor).collect(),
+            routes: self.gateway.routes().map(route).collect(),
+        }
+    }
+}
+
+fn vendor(account: &Account) -> Vendor {
+    let adapter = account.adapter();
+    let can = adapter.capabilities();
+    let rate = account.rate();
+    let health = account.health();
+    let subject = status::Subject { vendor: account.name(), prefix: "", request_id: None };
+    let (last_error, last_error_time) = health.last_error.unzip();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Vendor {
+        name: account.name().to_owned(),
+        kind: adapter.kind().to_owned(),
+        domain: adapter.domain().to_owned(),
+        capabilities: Some(Capabilities {
+            flows: can.flows,
+            audio: can.audio,
+            schedules: can.schedules,
+            retries: can.retries,
+            caller_id: can.caller_id,
+            pull_results: can.pull_results,
+            push_results: can.push_results,
+            cancels: can.cancels,
+            max_numbers_per_call: count(can.max_numbers),
+            max_calls_per_exchange: count(can.max_batch),
+        }),
+        limits: Some(Limits {
+            rate_calls: rate.calls.unwrap_or_default(),
+            rate_requests: rate.requests.unwrap_or_default(),
+            rate_window: rate.per.try_into().ok(),
+            max_in_flight: account.max_in_flight(),
+        }),
+        health: Some(VendorHealth {
+            breaker: BreakerState::Unspecified.into(),
+            last_error: last_error.map(|error| status::render(&error, subject)),
+            last_error_time: last_error_time.map(render::timestamp),
+            last_success_time: health.last_success.map(render::timestamp),
+            in_flight: account.in_flight(),
+            pace_left: None,
+        }),
+    }
+}
+
+fn route(route: &config::Route) -> Route {
+    Route {
+        name: route.name.clone(),
+        vendors: route.vendors.clone(),
+        caller_id: route.caller_id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        script: route.script.as_ref().map(|script| match script {
+            Script::Flow(id) => route::Script::Flow(id.clone()),
+            Script::Audio(audio) => route::Script::Audio(audio.clone()),
+        }),
+    }
+}

@@ -1,0 +1,56 @@
+//! `dialplane check`.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{WRONG_INPUT, fail, say, table::columns};
+use crate::{
+    call::Script,
+    config::{Config, Route},
+};
+
+pub(super) fn run(path: &Path) -> ExitCode {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(error) => return fail(error, WRONG_INPUT),
+    };
+    say(format!("{} is right.", path.display()));
+    say(format!("\nlistens on {}, keeps its ledger at {}\n", config.server.listen, config.ledger));
+    let mut rows = vec![["ROUTE", "VENDORS", "SCRIPT", "CALLER ID"].map(str::to_owned).to_vec()];
+    rows.extend(config.routes.values().map(route));
+    columns(&rows).iter().for_each(say);
+    say("");
+    let mut rows = vec![
+        ["VENDOR", "KIND", "CALLS/EXCHANGE", "RESULTS", "IN FLIGHT"].map(str::to_owned).to_vec(),
+    ];
+    rows.extend(config.vendors.values().map(|vendor| {
+        let can = vendor.adapter.capabilities();
+        let results = match (can.pull_results, can.push_results) {
+            (true, true) => "asked, pushed",
+            (true, false) => "asked",
+            (false, true) => "pushed",
+            (false, false) => "none",
+        };
+        vec![
+            vendor.name.clone(),
+            vendor.adapter.kind().to_owned(),
+            can.max_batch.to_string(),
+            results.to_owned(),
+            vendor.max_in_flight.to_string(),
+        ]
+    }));
+    columns(&rows).iter().for_each(say);
+    if !config.routes.contains_key("default") {
+        say("\nThere is no route named default: every request has to name its route.");
+    }
+    ExitCode::SUCCESS
+}
+
+fn route(route: &Route) -> Vec<String> {
+    let script = match &route.script {
+        None => "the vendor's".to_owned(),
+        Some(Script::Flow(id)) => format!("flow {id}"),
+        Some(Script::Audio(audio)) => format!("audio {audio}"),
+    };
+    let caller_id = route.caller_id.as_ref().map_or("the vendor's", |id| id.as_str());
+    vec![route.name.clone(), route.vendors.join(", "), script, caller_id.to_owned()]
+}

@@ -1,0 +1,76 @@
+//! Calls as they go on: a live line for each on a terminal, a line for each change in
+//! a pipe.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::is_over;
+use crate::{call::E164, cli::say, proto::Call};
+
+pub(super) struct Show {
+    /// On a terminal.
+    live: Option<MultiProgress>,
+    lines: BTreeMap<String, Line>,
+}
+
+struct Line {
+    revision: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Show {
+    pub(super) fn new() -> Self {
+        let live = io::stdout()
+            .is_terminal()
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout()));
+        Self { live, lines: BTreeMap::new() }
+    }
+
+    pub(super) fn update(&mut self, call: &Call) {
+        let live = self.live.as_ref();
+        let line = self
+            .lines
+            .entry(call.call_id.clone())
+            .or_insert_with(|| Line { revision: 0, bar: live.map(|all| all.add(spinner())) });
+        if line.revision == call.revision {
+            return;
+        }
+        line.revision = call.revision;
+        let text = text(call);
+        match &line.bar {
+            None => say(text),
+            Some(bar) if is_over(call) => bar.finish_with_message(text),
+            Some(bar) => bar.set_message(text),
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        for line in self.lines.values() {
+            if let Some(bar) = line.bar.as_ref().filter(|bar| !bar.is_finished()) {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn text(call: &Call) -> String {
+    let state = call.state().as_str_name().trim_start_matches("CALL_STATE_");
+    let number = call.to.first().and_then(|to| to.parse::<E164>().ok());
+    let number = number.map(|number| number.to_string()).unwrap_or_default();
+    let why = call.error.as_ref().map(|error| format!("  {}", error.message)).unwrap_or_default();
+    format!("{:<17} {number:<14} {state:<12} {}{why}", call.route, call.call_id)
+}

@@ -1,0 +1,111 @@
+//! Commands for people.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::{self, LogFormat};
+
+mod check;
+mod dev;
+mod run;
+mod sandbox;
+mod serve;
+mod table;
+
+pub use run::{Running, StartError, start};
+
+/// One gRPC service in front of many outbound-telephony vendors.
+#[derive(Debug, Parser)]
+#[command(name = "dialplane", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// How log lines look, on the standard error stream. RUST_LOG chooses levels.
+    #[arg(long, global = true, value_enum, env = "DIALPLANE_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway.
+    Serve {
+        /// The configuration file.
+        #[arg(long, env = "DIALPLANE_CONFIG", value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Shows the whole thing at work: simulated vendors, a gateway with a route to each,
+    /// and one call through every route. Needs no configuration, account or network.
+    Dev {
+        /// Where the gateway listens. Port 0 takes a free one.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+        listen: SocketAddr,
+        /// Where the simulated vendors listen. Port 0 takes a free one.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+        sandbox: SocketAddr,
+    },
+    /// Runs the simulated vendors alone, for other programs' tests.
+    Sandbox(sandbox::Arguments),
+    /// Validates a configuration file and prints its routes.
+    Check {
+        /// The configuration file.
+        #[arg(long, env = "DIALPLANE_CONFIG", value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// Exit code of a command that was given something wrong.
+const WRONG_INPUT: u8 = 2;
+
+impl Cli {
+    /// Runs the command to its end.
+    pub async fn run(self) -> ExitCode {
+        let levels = match self.command {
+            Command::Serve { .. } => "info",
+            _ => "warn",
+        };
+        telemetry::start(self.log_format, levels);
+        match self.command {
+            Command::Serve { config } => serve::run(&config).await,
+            Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
+            Command::Sandbox(arguments) => sandbox::run(arguments).await,
+            Command::Check { config } => check::run(&config),
+        }
+    }
+}
+
+/// A line on the standard output. Whoever closed it does not want to read on.
+fn say(line: impl Display) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// A mistake, told on the standard error stream.
+fn fail(error: impl Display, code: u8) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "dialplane: {error}");
+    ExitCode::from(code)
+}
+
+/// Waits until the process is asked to end: Ctrl-C, or a supervisor's SIGTERM.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = interrupted.await;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A running gateway: built from a configuration, stopped in order.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+
+use crate::{
+    api::{Bound, ServeError},
+    config::{Config, Listen},
+    gateway::{Clock, Gateway, GatewayError, Recovery},
+    http::ClientError,
+    ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
+};
+
+/// How long exchanges under way may take to end when the gateway stops. Longer than
+/// any vendor's time-out would be of no use: an exchange can't outlive its own.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Running {
+    gateway: Gateway,
+    ledger: Arc<dyn Ledger>,
+    address: Listen,
+    recovery: Recovery,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), ServeError>>,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The ledger can't be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The address can't be had.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A vendor's HTTP client can't be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// What the last run left behind can't be dealt with.
+    #[error("the calls of the last run can't be recovered: {0}")]
+    Recover(#[from] GatewayError),
+}
+
+/// Builds the gateway and lets it serve.
+///
+/// # Errors
+/// When any part of it can't be had. Nothing was sent to a vendor then.
+pub async fn start(config: &Config) -> Result<Running, StartError> {
+    // The address first: a second gateway with the same configuration stops here,
+    // before it touches the ledger.
+    let bound = Bound::new(&config.server.listen).await?;
+    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&config.ledger)?);
+    let gateway = Gateway::new(config, Arc::clone(&ledger), Clock::system())?;
+    let recovery = gateway.recover().await?;
+    let address = bound.address().clone();
+    let (stop, stopped) = oneshot::channel();
+    let server = tokio::spawn(bound.serve(gateway.clone(), async {
+        // A dropped sender asks for the end as well.
+        let _ = stopped.await;
+    }));
+    Ok(Running { gateway, ledger, address, recovery, stop, server })
+}
+
+impl Running {
+    /// Where it listens, the port included.
+    pub fn address(&self) -> &Listen {
+        &self.address
+    }
+
+    /// What it found of the last run.
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+
+    /// Waits until the server ends by itself, which it only does when it breaks.
+    pub async fn broken(&mut self) -> Option<ServeError> {
+        match (&mut self.server).await {
+            Ok(Err(error)) => Some(error),
+            Ok(Ok(())) | Err(_) => None,
+        }
+    }
+
+    /// Takes no more calls, finishes what is under way, closes the ledger.
+    pub async fn stop(self) {
+        self.gateway.stop();
+        let _ = self.stop.send(());
+        if timeout(DRAIN, self.gateway.drained()).await.is_err() {
+            tracing::warn!("exchanges under way were given up; their calls will be unconfirmed");
+        }
+        if !self.server.is_finished() && timeout(DRAIN, self.server).await.is_err() {
+            tracing::warn!("a client kept its connection; it was cut");
+        }
+        self.ledger.close().await;
+    }
+}

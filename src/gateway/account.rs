@@ -1,0 +1,114 @@
+//! A configured vendor account: its adapter, its connection, its limits and how it
+//! does.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::token::TokenStore;
+use crate::{
+    call::CallError,
+    config::{Rate, VendorConfig},
+    http::{ClientError, VendorClient},
+    vendors::Vendor,
+};
+
+/// A configured vendor account.
+#[derive(Debug)]
+pub struct Account {
+    name: String,
+    adapter: Arc<dyn Vendor>,
+    pub(super) client: VendorClient,
+    pub(super) tokens: TokenStore,
+    turns: Arc<Semaphore>,
+    max_in_flight: u32,
+    rate: Rate,
+    poll_interval: Duration,
+    health: RwLock<Health>,
+}
+
+/// How a vendor does.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// The last exchange that failed by the vendor's doing, and when.
+    pub last_error: Option<(CallError, Timestamp)>,
+    /// When an exchange last went well.
+    pub last_success: Option<Timestamp>,
+}
+
+impl Account {
+    pub(super) fn new(config: &VendorConfig) -> Result<Self, ClientError> {
+        Ok(Self {
+            name: config.name.clone(),
+            adapter: Arc::clone(&config.adapter),
+            client: VendorClient::new(&config.link)?,
+            tokens: TokenStore::default(),
+            turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
+            max_in_flight: config.max_in_flight,
+            rate: config.rate,
+            poll_interval: config.poll_interval,
+            health: RwLock::default(),
+        })
+    }
+
+    /// Its configured name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Speaks its language.
+    pub fn adapter(&self) -> &dyn Vendor {
+        self.adapter.as_ref()
+    }
+
+    /// How many exchanges may be under way at the same time.
+    pub fn max_in_flight(&self) -> u32 {
+        self.max_in_flight
+    }
+
+    /// How many are, at this moment.
+    pub fn in_flight(&self) -> u32 {
+        let free = u32::try_from(self.turns.available_permits()).unwrap_or(u32::MAX);
+        self.max_in_flight.saturating_sub(free)
+    }
+
+    /// What it takes in a window of time.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// How old an answer may be before the vendor is asked again.
+    pub fn poll_interval(&self) -> Duration {
+        self.poll_interval
+    }
+
+    /// How it does.
+    pub fn health(&self) -> Health {
+        self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A turn for one exchange, when one is free now.
+    pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
+    }
+
+    /// Waits for a turn, first come, first served. None when there are no turns any
+    /// more.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    pub(super) fn went_well(&self, at: Timestamp) {
+        let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
+        health.last_success = health.last_success.max(Some(at));
+    }
+
+    pub(super) fn went_wrong(&self, error: &CallError, at: Timestamp) {
+        let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
+        health.last_error = Some((error.clone(), at));
+    }
+}

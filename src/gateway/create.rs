@@ -1,0 +1,118 @@
+//! Places calls: on disk first, then to the vendors, then the answer.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Gateway, GatewayError, Prepared, account::Account, dispatch::Batch};
+use crate::{
+    call::{Call, CallState, Position, RequestId, Selector},
+    ledger::{NewRequest, Recorded, RequestRecord},
+    vendors::Outgoing,
+};
+
+/// The answer to a request.
+#[derive(Debug)]
+pub struct Created {
+    /// Its calls, in its order.
+    pub calls: Vec<Call>,
+    /// The request was seen before; this is what is recorded of it.
+    pub replayed: bool,
+}
+
+impl Gateway {
+    /// Records the calls and hands them to their vendors. The work goes on to its end
+    /// when the future is dropped: a caller that leaves stops nothing.
+    ///
+    /// # Errors
+    /// When nothing was sent: the id was used for another payload, or the ledger does
+    /// not take the calls.
+    pub async fn create(&self, prepared: Prepared) -> Result<Created, GatewayError> {
+        if self.inner.tasks.is_closed() {
+            return Err(GatewayError::Stopping);
+        }
+        let gateway = self.clone();
+        let work = self.inner.tasks.spawn(async move { gateway.run(prepared).await });
+        work.await.unwrap_or(Err(GatewayError::Broken))
+    }
+
+    async fn run(self, prepared: Prepared) -> Result<Created, GatewayError> {
+        let Prepared { request_id, payload_hash, create_time, mut calls } = prepared;
+        let batches = self.batches(&mut calls);
+        let request =
+            NewRequest { id: request_id.clone(), payload_hash, create_time, calls: calls.clone() };
+        match self.inner.ledger.record(request).await? {
+            Recorded::New => {}
+            // The turns taken for the batches are given back as these are dropped.
+            Recorded::Before(record) => {
+                return self.replay(&request_id, payload_hash, record).await;
+            }
+        }
+        for call in self.dispatch(batches).await {
+            let place = usize::try_from(call.position).ok().and_then(|at| calls.get_mut(at));
+            if let Some(place) = place {
+                *place = call;
+            }
+        }
+        Ok(Created { calls, replayed: false })
+    }
+
+    /// Cuts the calls to what each vendor takes at a time. Batches whose turn it is now
+    /// are marked as being handed over, so that one write to the ledger says so; the
+    /// others wait as scheduled.
+    fn batches(&self, calls: &mut [Call]) -> Vec<Batch> {
+        let mut waiting: BTreeMap<&str, Vec<Call>> = BTreeMap::new();
+        for call in calls.iter().filter(|call| call.state == CallState::Scheduled) {
+            let Some((name, _)) = self.inner.accounts.get_key_value(&call.vendor) else { continue };
+            waiting.entry(name).or_default().push(call.clone());
+        }
+        let mut batches = Vec::new();
+        for (name, waiting) in waiting {
+            if let Some(account) = self.inner.accounts.get(name) {
+                batches.extend(cut(account, waiting));
+            }
+        }
+        for batch in &mut batches {
+            let Some(turn) = batch.account.try_turn() else { continue };
+            batch.turn = Some(turn);
+            for call in &mut batch.calls {
+                call.state = CallState::Dispatching;
+                let place = usize::try_from(call.position).ok().and_then(|at| calls.get_mut(at));
+                if let Some(place) = place {
+                    place.state = CallState::Dispatching;
+                }
+            }
+        }
+        batches
+    }
+
+    async fn replay(
+        &self,
+        id: &RequestId,
+        payload_hash: [u8; 32],
+        record: RequestRecord,
+    ) -> Result<Created, GatewayError> {
+        if record.payload_hash != payload_hash {
+            return Err(GatewayError::RequestIdReused(id.clone()));
+        }
+        let start = Position { entries: 0, within: None };
+        let limit = usize::try_from(record.calls).unwrap_or(usize::MAX).max(1);
+        let page = self.inner.ledger.page(&Selector::Request(id.clone()), start, limit).await?;
+        let calls = page.calls.into_iter().map(|(call, _)| call).collect();
+        Ok(Created { calls, replayed: true })
+    }
+}
+
+/// The batches of one vendor.
+pub(super) fn cut(account: &Arc<Account>, calls: Vec<Call>) -> Vec<Batch> {
+    let outgoing: Vec<_> =
+        calls.iter().map(|call| Outgoing { id: call.id, order: &call.order }).collect();
+    let plan = account.adapter().batches(&outgoing);
+    let mut slots: Vec<Option<Call>> = calls.into_iter().map(Some).collect();
+    plan.into_iter()
+        .map(|members| Batch {
+            account: Arc::clone(account),
+            calls: members.into_iter().filter_map(|i| slots.get_mut(i)?.take()).collect(),
+            turn: None,
+        })
+        .filter(|batch| !batch.calls.is_empty())
+        .collect()
+}

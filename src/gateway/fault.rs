@@ -1,0 +1,149 @@
+//! From what an adapter or the HTTP edge reports to the error that is kept with a
+//! call: who it came from is added, texts are cut to size, numbers in them masked.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::account::Account;
+use crate::{
+    call::{CallError, Cause, Fault, VendorFault, Violation, mask_digits},
+    http::Failure,
+};
+
+/// The most of a vendor's text that is kept.
+const MAX_MESSAGE: usize = 200;
+/// The most of a vendor's code and reason that is kept.
+const MAX_CODE: usize = 48;
+/// Ids longer than this are not kept: an answer holds thousands of them.
+const MAX_ID: usize = 128;
+
+/// How long to wait before an unreachable vendor is tried again.
+const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
+
+impl Account {
+    /// A vendor's refusal, or an answer that leaves a call in doubt.
+    pub(super) fn vendor_error(&self, fault: Fault, http_status: Option<u16>) -> CallError {
+        let said = tidy(&fault.message, MAX_MESSAGE);
+        let name = self.name();
+        let reason = cut(&fault.reason, MAX_CODE);
+        let message = match fault.cause {
+            Cause::InDoubt => {
+                format!(
+                    "{name} may have placed the call, but did not say so in a way that can be read: {said}"
+                )
+            }
+            _ if said.is_empty() => format!("{name} refused the call: {reason}"),
+            _ => format!("{name} refused the call: {said}"),
+        };
+        CallError {
+            cause: fault.cause,
+            reason: Cow::Owned(reason),
+            message,
+            violations: fault
+                .field
+                .filter(|_| fault.cause == Cause::InvalidCall)
+                .map(|field| Violation::new(field, format!("{name} does not take it: {said}")))
+                .into_iter()
+                .collect(),
+            retry_after: fault
+                .retry_after
+                .or_else(|| (fault.cause == Cause::Unreachable).then_some(UNREACHABLE_WAIT)),
+            resource: fault.resource,
+            vendor: Some(VendorFault {
+                vendor: name.to_owned(),
+                domain: Cow::Borrowed(self.adapter().domain()),
+                code: fault.code.map(|code| cut(&code, MAX_CODE)),
+                message: said,
+                http_status,
+                request_id: fault.request_id.filter(|id| id.len() <= MAX_ID),
+            }),
+        }
+    }
+
+    /// No answer at all: the vendor had no part in this error, so it is the gateway's.
+    pub(super) fn line_error(&self, failure: &Failure) -> CallError {
+        let name = self.name();
+        match failure {
+            Failure::NotSent { .. } => CallError {
+                retry_after: Some(UNREACHABLE_WAIT),
+                ..CallError::new(
+                    Cause::Unreachable,
+                    "VENDOR_UNREACHABLE",
+                    format!("{name} can't be reached: {failure}; nothing was sent"),
+                )
+            },
+            Failure::InDoubt { .. } => CallError::new(
+                Cause::InDoubt,
+                "VENDOR_ANSWER_LOST",
+                format!(
+                    "the request went out to {name}, and no readable answer came back: {failure}"
+                ),
+            ),
+        }
+    }
+}
+
+/// One line of printable text, no longer than `max` bytes, with every run of seven
+/// or more digits masked: vendors repeat people's numbers in their messages.
+pub(super) fn tidy(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max + 16));
+    let mut digits = String::new();
+    // What lies far behind the cut can't show.
+    for c in text.chars().take(max * 2) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        flush(&mut out, &mut digits);
+        if !(c.is_control() || c == ' ') {
+            out.push(c);
+        } else if !out.ends_with(' ') {
+            out.push(' ');
+        }
+    }
+    flush(&mut out, &mut digits);
+    cut(out.trim(), max)
+}
+
+fn flush(out: &mut String, digits: &mut String) {
+    if digits.len() >= 7 {
+        out.push_str(&mask_digits(digits));
+    } else {
+        out.push_str(digits);
+    }
+    digits.clear();
+}
+
+fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let mut end = max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_masked_and_codes_are_not() {
+        assert_eq!(
+            tidy("Invalid number\n +919812345001 (code 205)", 200),
+            "Invalid number +9198*****001 (code 205)"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_short_and_printable(text in ".{0,600}") {
+            let tidied = tidy(&text, 200);
+            prop_assert!(tidied.len() <= 200);
+            prop_assert!(!tidied.chars().any(char::is_control));
+        }
+    }
+}

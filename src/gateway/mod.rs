@@ -1,0 +1,133 @@
+//! What the gateway does for its callers: places calls, tells what became of them,
+//! lists its vendors. Knows the domain, the vendor trait, the ledger trait and the
+//! HTTP edge; nothing of gRPC.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    call::RequestId,
+    config::{Config, Route},
+    http::ClientError,
+    ledger::{Ledger, LedgerError},
+};
+
+mod account;
+mod clock;
+mod create;
+mod dispatch;
+mod exchange;
+mod fault;
+mod prepare;
+mod recover;
+mod results;
+mod token;
+
+pub use account::{Account, Health};
+pub use clock::Clock;
+pub use create::Created;
+pub use prepare::{CreateOrder, Draft, Prepared};
+pub use recover::Recovery;
+pub use results::{Results, ResultsQuery, Warning};
+
+/// The gateway. Cloning it is cheap, and all clones are one.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    routes: BTreeMap<String, Route>,
+    accounts: BTreeMap<String, Arc<Account>>,
+    ledger: Arc<dyn Ledger>,
+    clock: Clock,
+    /// Exchanges that no caller's leaving may stop.
+    tasks: TaskTracker,
+}
+
+/// Why the gateway did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GatewayError {
+    /// No route has this name.
+    #[error("there is no route {name:?}; configured are {}", known.join(", "))]
+    UnknownRoute {
+        /// The name asked for.
+        name: String,
+        /// The configured ones.
+        known: Vec<String>,
+    },
+    /// The id belongs to another request.
+    #[error(
+        "request_id {0} was used before for another payload; repeat the very same request, or take a new id"
+    )]
+    RequestIdReused(RequestId),
+    /// The ledger did not do its part; nothing was sent.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The gateway is about to stop.
+    #[error("the gateway is stopping and takes no new calls")]
+    Stopping,
+    /// A task of the gateway's own died.
+    #[error("the request could not be finished; what is recorded of it can be asked for")]
+    Broken,
+}
+
+impl Gateway {
+    /// Builds the accounts of the configured vendors.
+    ///
+    /// # Errors
+    /// When a vendor's HTTP client can't be built.
+    pub fn new(
+        config: &Config,
+        ledger: Arc<dyn Ledger>,
+        clock: Clock,
+    ) -> Result<Self, ClientError> {
+        let accounts = config
+            .vendors
+            .values()
+            .map(|vendor| Ok((vendor.name.clone(), Arc::new(Account::new(vendor)?))))
+            .collect::<Result<_, ClientError>>()?;
+        let inner = Inner {
+            routes: config.routes.clone(),
+            accounts,
+            ledger,
+            clock,
+            tasks: TaskTracker::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The configured vendors, by name.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.inner.accounts.values().map(AsRef::as_ref)
+    }
+
+    /// The configured routes, by name.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.inner.routes.values()
+    }
+
+    /// Whether new calls would be taken.
+    ///
+    /// # Errors
+    /// With what is in the way.
+    pub async fn ready(&self) -> Result<(), GatewayError> {
+        if self.inner.tasks.is_closed() {
+            return Err(GatewayError::Stopping);
+        }
+        Ok(self.inner.ledger.ready().await?)
+    }
+
+    /// Takes no new calls from now on.
+    pub fn stop(&self) {
+        self.inner.tasks.close();
+    }
+
+    /// Waits until every exchange under way is over and recorded. Call
+    /// [`Gateway::stop`] first.
+    pub async fn drained(&self) {
+        self.inner.tasks.wait().await;
+    }
+}

@@ -1,0 +1,225 @@
+//! From what was asked for to calls that are ready to be recorded: route and vendor
+//! chosen, defaults filled in, everything checked that can be checked without
+//! asking anybody. Nothing is recorded and nothing is sent here.
+
+use jiff::Timestamp;
+
+use super::{Gateway, GatewayError, account::Account};
+use crate::{
+    call::{Call, CallError, CallId, CallState, Cause, Order, RequestId, Violation},
+    config::Route,
+    vendors::Objection,
+};
+
+/// A CreateCalls request, parsed.
+#[derive(Debug, Clone)]
+pub struct CreateOrder {
+    /// Its idempotency key.
+    pub request_id: RequestId,
+    /// SHA-256 of what was asked for.
+    pub payload_hash: [u8; 32],
+    /// The route's name.
+    pub route: String,
+    /// The calls, in their order.
+    pub drafts: Vec<Draft>,
+    /// One wrong call refuses all.
+    pub all_or_nothing: bool,
+}
+
+/// One call as it was asked for, with whatever was wrong with it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What could be read of it.
+    pub order: Order,
+    /// What could not; fields are relative to the call.
+    pub violations: Vec<Violation>,
+}
+
+/// A request that is ready to be recorded and sent.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) request_id: RequestId,
+    pub(super) payload_hash: [u8; 32],
+    pub(super) create_time: Timestamp,
+    /// In the order of the request. Those that are wrong have failed already.
+    pub calls: Vec<Call>,
+}
+
+impl Gateway {
+    /// Checks a request, and chooses a vendor for each call.
+    ///
+    /// # Errors
+    /// [`GatewayError::UnknownRoute`].
+    pub fn prepare(&self, request: CreateOrder) -> Result<Prepared, GatewayError> {
+        let routes = &self.inner.routes;
+        let route = routes.get(&request.route).ok_or_else(|| GatewayError::UnknownRoute {
+            name: request.route.clone(),
+            known: routes.keys().cloned().collect(),
+        })?;
+        let now = self.inner.clock.now();
+        let CreateOrder { request_id, payload_hash, drafts, all_or_nothing, .. } = request;
+        let mut calls = Vec::with_capacity(drafts.len());
+        for (position, draft) in (0..).zip(drafts) {
+            let chosen = self.choose(route, draft, now);
+            calls.push(chosen.into_call(&request_id, position, route, now));
+        }
+        if all_or_nothing {
+            refuse_all_if_one_is_wrong(&mut calls, now);
+        }
+        Ok(Prepared { request_id, payload_hash, create_time: now, calls })
+    }
+
+    /// The first vendor of the route that can do what is asked; when none can, the
+    /// first one and its objections.
+    fn choose(&self, route: &Route, draft: Draft, now: Timestamp) -> Chosen {
+        let mut accounts = route.vendors.iter().filter_map(|name| self.inner.accounts.get(name));
+        let Some(first) = accounts.next() else {
+            // The configuration does not let this happen.
+            let error = CallError::new(Cause::Operator, "NO_VENDOR", "the route has no vendor");
+            return Chosen { order: draft.order, vendor: String::new(), error: Some(error) };
+        };
+        let (order, mut objections) = fit(first, route, &draft.order, now);
+        if objections.is_empty() || !draft.violations.is_empty() {
+            let vendor = first.name().to_owned();
+            let error = verdict(&vendor, draft.violations, objections);
+            return Chosen { order, vendor, error };
+        }
+        for account in accounts {
+            let (order, others) = fit(account, route, &draft.order, now);
+            if others.is_empty() {
+                return Chosen { order, vendor: account.name().to_owned(), error: None };
+            }
+            // What is wrong for any vendor is told before what only some can't do.
+            if objections.iter().all(|o| o.cause == Cause::Unsupported) {
+                objections.extend(others.into_iter().filter(|o| o.cause == Cause::InvalidCall));
+            }
+        }
+        let vendor = first.name().to_owned();
+        let error = verdict(&vendor, Vec::new(), objections);
+        Chosen { order, vendor, error }
+    }
+}
+
+struct Chosen {
+    order: Order,
+    vendor: String,
+    error: Option<CallError>,
+}
+
+impl Chosen {
+    fn into_call(
+        self,
+        request_id: &RequestId,
+        position: u32,
+        route: &Route,
+        now: Timestamp,
+    ) -> Call {
+        let expired = self.order.expire_time.is_some_and(|end| end <= now);
+        let state = match (&self.error, expired) {
+            (Some(_), _) => CallState::Failed,
+            (None, true) => CallState::Expired,
+            (None, false) => CallState::Scheduled,
+        };
+        Call {
+            id: CallId::generate(),
+            request_id: request_id.clone(),
+            position,
+            order: self.order,
+            route: route.name.clone(),
+            vendor: self.vendor,
+            vendor_call_id: None,
+            vendor_request_id: None,
+            state,
+            error: self.error,
+            attempts: Vec::new(),
+            vendor_data: serde_json::Map::new(),
+            create_time: now,
+            update_time: now,
+            end_time: state.is_final().then_some(now),
+            asked_time: None,
+            handed_over: false,
+            revision: 1,
+        }
+    }
+}
+
+/// The order as this vendor would get it, and what speaks against that.
+fn fit(account: &Account, route: &Route, asked: &Order, now: Timestamp) -> (Order, Vec<Objection>) {
+    let adapter = account.adapter();
+    let can = adapter.capabilities();
+    let mut order = asked.clone();
+    if order.caller_id.is_none() && can.caller_id {
+        order.caller_id.clone_from(&route.caller_id);
+    }
+    if order.script.is_none() {
+        order.script.clone_from(&route.script);
+    }
+    // "Past means now": a vendor need not hear of it.
+    order.start_time = order.start_time.filter(|start| *start > now);
+    let mut objections = adapter.check(&order);
+    if order.start_time.is_some() && !can.schedules {
+        objections.push(Objection::unsupported(
+            "start_time",
+            format!(
+                "{} can't be told a time; leave it out, and create the call when it is due",
+                account.name()
+            ),
+        ));
+    }
+    (order, objections)
+}
+
+fn verdict(
+    vendor: &str,
+    violations: Vec<Violation>,
+    objections: Vec<Objection>,
+) -> Option<CallError> {
+    let wrong = |o: &Objection| o.cause == Cause::InvalidCall;
+    if violations.is_empty() && objections.is_empty() {
+        return None;
+    }
+    // A mistake comes before an inability: it has to be mended for any vendor.
+    let (cause, reason, violations) = if !violations.is_empty() || objections.iter().any(wrong) {
+        let mut all = violations;
+        for objection in objections.into_iter().filter(wrong) {
+            if !all.iter().any(|v| v.field == objection.violation.field) {
+                all.push(objection.violation);
+            }
+        }
+        (Cause::InvalidCall, "INVALID_CALL", all)
+    } else {
+        let all = objections.into_iter().map(|o| o.violation).collect();
+        (Cause::Unsupported, "UNSUPPORTED_BY_VENDOR", all)
+    };
+    let message = violations.first().map_or_else(String::new, |first: &Violation| {
+        let more = match violations.len() - 1 {
+            0 => String::new(),
+            n => format!(" (and {n} more)"),
+        };
+        match cause {
+            Cause::Unsupported => {
+                format!("{vendor} can't do this: {}: {}{more}", first.field, first.description)
+            }
+            _ => format!("{}: {}{more}", first.field, first.description),
+        }
+    });
+    Some(CallError { violations, ..CallError::new(cause, reason, message) })
+}
+
+fn refuse_all_if_one_is_wrong(calls: &mut [Call], now: Timestamp) {
+    let Some(wrong) = calls.iter().find(|call| call.error.is_some()).map(|call| call.position)
+    else {
+        return;
+    };
+    for call in calls.iter_mut().filter(|call| call.error.is_none()) {
+        call.state = CallState::Failed;
+        call.end_time = Some(now);
+        call.error = Some(CallError::new(
+            Cause::Aborted,
+            "ALL_OR_NOTHING",
+            format!(
+                "not placed, because calls[{wrong}] is wrong and the request is all_or_nothing"
+            ),
+        ));
+    }
+}

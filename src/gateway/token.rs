@@ -1,0 +1,76 @@
+//! Short-lived access tokens, for vendors that want them: fetched once for all who
+//! need one, renewed before they end.
+
+use std::time::Duration;
+
+use tokio::{sync::Mutex, time::Instant};
+
+use super::account::Account;
+use crate::{
+    call::{Cause, Fault},
+    config::Secret,
+    http::Failure,
+};
+
+/// The token of an account, if it has one now.
+#[derive(Debug, Default)]
+pub(super) struct TokenStore {
+    // Held while a token is fetched, on purpose: whoever else needs one waits for it
+    // instead of fetching another.
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    secret: Secret,
+    renew_at: Instant,
+    generation: u64,
+}
+
+/// A token to send, and which one it is.
+#[derive(Debug)]
+pub(super) struct TokenUse {
+    pub secret: Secret,
+    pub generation: u64,
+}
+
+impl Account {
+    /// The token to send; none for vendors without. `refused` names a token that the
+    /// vendor did not take: it is not given again.
+    pub(super) async fn token(&self, refused: Option<u64>) -> Result<Option<TokenUse>, Fault> {
+        let Some(request) = self.adapter().token_request() else {
+            return Ok(None);
+        };
+        let mut held = self.tokens.held.lock().await;
+        let generation = held.as_ref().map_or(0, |h| h.generation);
+        if let Some(h) = held.as_ref()
+            && refused != Some(h.generation)
+            && Instant::now() < h.renew_at
+        {
+            return Ok(Some(TokenUse { secret: h.secret.clone(), generation }));
+        }
+        // Nothing was said of a call yet, so whatever goes wrong here, nobody was
+        // dialled.
+        let reply = self.client.send(&request).await.map_err(|failure| {
+            let message = match failure {
+                Failure::NotSent { .. } => "the identity server can't be reached",
+                Failure::InDoubt { .. } => "the identity server did not answer",
+            };
+            Fault::new(Cause::Unreachable, "TOKEN_UNAVAILABLE", message)
+        })?;
+        let token = self.adapter().read_token(&reply)?;
+        let fresh = Held {
+            secret: token.secret.clone(),
+            renew_at: Instant::now() + early(token.expires_in),
+            generation: generation + 1,
+        };
+        *held = Some(fresh);
+        Ok(Some(TokenUse { secret: token.secret, generation: generation + 1 }))
+    }
+}
+
+/// Nine tenths of a token's life (knovvu.md 6.4), and never longer than a month, so
+/// that a vendor's odd number can't overflow the clock.
+fn early(life: Duration) -> Duration {
+    life.min(Duration::from_secs(30 * 86_400)) * 9 / 10
+}

@@ -1,0 +1,72 @@
+//! What is written, each within a transaction of the writer's.
+
+use rusqlite::Connection;
+
+use super::{
+    read,
+    row::{self, Trouble},
+    sql,
+    state::code,
+};
+use crate::{
+    call::{Call, ClientReference},
+    ledger::{LedgerError, NewRequest, News, Recorded},
+};
+
+/// Records a request, or gives what is known of its id.
+pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded, Trouble> {
+    let inserted = connection.prepare_cached(sql::INSERT_REQUEST)?.execute((
+        request.id.as_str(),
+        request.payload_hash,
+        request.create_time.to_string(),
+        i64::try_from(request.calls.len()).unwrap_or(i64::MAX),
+    ))?;
+    if inserted == 0 {
+        let before = read::request(connection, &request.id)?;
+        return before.map(|(_, record)| Recorded::Before(record)).ok_or_else(|| {
+            LedgerError::Failed(format!("request {} is there and is not", request.id)).into()
+        });
+    }
+    let key = connection.last_insert_rowid();
+    let mut insert = connection.prepare_cached(sql::INSERT_CALL)?;
+    for call in &request.calls {
+        insert.execute((
+            call.id.as_bytes(),
+            key,
+            call.position,
+            call.order.client_reference.as_ref().map(ClientReference::as_str),
+            &call.vendor,
+            &call.vendor_call_id,
+            code(call.state),
+            row::document(call)?,
+        ))?;
+    }
+    Ok(Recorded::New)
+}
+
+/// Applies news, each to the call as the ones before left it.
+pub fn observe(connection: &Connection, news: Vec<News>) -> Result<Vec<Call>, Trouble> {
+    news.into_iter().map(|news| observe_one(connection, news)).collect()
+}
+
+fn observe_one(connection: &Connection, news: News) -> Result<Call, Trouble> {
+    let mut call = read::call(connection, news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
+    let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
+    if !call.apply(news.observation, news.at) {
+        return Ok(call);
+    }
+    let document = row::document(&call)?;
+    let (id, state) = (call.id.as_bytes(), code(call.state));
+    if (&call.vendor, &call.vendor_call_id) == (&vendor, &vendor_call_id) {
+        connection.prepare_cached(sql::UPDATE_CALL)?.execute((id, state, document))?;
+    } else {
+        connection.prepare_cached(sql::UPDATE_PLACED_CALL)?.execute((
+            id,
+            state,
+            document,
+            &call.vendor,
+            &call.vendor_call_id,
+        ))?;
+    }
+    Ok(call)
+}

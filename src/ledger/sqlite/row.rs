@@ -1,0 +1,171 @@
+//! A call as a row: columns for what is looked up, one JSON document for the rest.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use rusqlite::{ErrorCode, Row};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::state;
+use crate::{
+    call::{Attempt, Call, CallError, CallId, Order},
+    ledger::LedgerError,
+};
+
+/// Why something could not be done within a transaction.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The ledger is well; this one thing can't be done.
+    Refused(LedgerError),
+    /// SQLite says no.
+    Sqlite(rusqlite::Error),
+}
+
+impl Trouble {
+    /// Whether nothing else can be expected to succeed either: disk, memory, file.
+    pub fn is_of_the_store(&self) -> bool {
+        let Self::Sqlite(error) = self else { return false };
+        // Without a code it is a value that could not be read or bound.
+        error
+            .sqlite_error_code()
+            .is_some_and(|code| !matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TooBig))
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<LedgerError> for Trouble {
+    fn from(error: LedgerError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Trouble> for LedgerError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(error) => error,
+            Trouble::Sqlite(error) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// What of a call is in no column of its own.
+#[derive(Serialize, Deserialize)]
+struct Document<'a> {
+    order: Cow<'a, Order>,
+    route: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vendor_request_id: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'a, CallError>>,
+    #[serde(default, skip_serializing_if = "<[Attempt]>::is_empty")]
+    attempts: Cow<'a, [Attempt]>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    vendor_data: Cow<'a, Map<String, Value>>,
+    create_time: Timestamp,
+    update_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    handed_over: bool,
+    revision: u64,
+}
+
+/// The document of a call.
+pub fn document(call: &Call) -> Result<String, LedgerError> {
+    // Taken apart so that a new field finds its place here before it compiles.
+    let Call {
+        id,
+        request_id: _,
+        position: _,
+        order,
+        route,
+        vendor: _,
+        vendor_call_id: _,
+        vendor_request_id,
+        state: _,
+        error,
+        attempts,
+        vendor_data,
+        create_time,
+        update_time,
+        end_time,
+        asked_time,
+        handed_over,
+        revision,
+    } = call;
+    let document = Document {
+        order: Cow::Borrowed(order),
+        route: Cow::Borrowed(route),
+        vendor_request_id: vendor_request_id.as_deref().map(Cow::Borrowed),
+        error: error.as_ref().map(Cow::Borrowed),
+        attempts: Cow::Borrowed(attempts),
+        vendor_data: Cow::Borrowed(vendor_data),
+        create_time: *create_time,
+        update_time: *update_time,
+        end_time: *end_time,
+        asked_time: *asked_time,
+        handed_over: *handed_over,
+        revision: *revision,
+    };
+    serde_json::to_string(&document)
+        .map_err(|error| LedgerError::Failed(format!("call {id} can't be written: {error}")))
+}
+
+/// The call of a row, its columns as [`super::sql`] selects them.
+pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
+    let id = CallId::from_bytes(row.get(0)?);
+    let unreadable =
+        |reason: String| Trouble::Refused(LedgerError::Unreadable { id: id.to_string(), reason });
+    let code: i64 = row.get(5)?;
+    let state =
+        state::state(code).ok_or_else(|| unreadable(format!("no state has code {code}")))?;
+    let document: Document<'_> =
+        serde_json::from_str(text(row, 6)?).map_err(|error| unreadable(without_content(&error)))?;
+    Ok(Call {
+        id,
+        request_id: text(row, 1)?
+            .parse()
+            .map_err(|error| unreadable(format!("its request id {error}")))?,
+        position: row.get(2)?,
+        order: document.order.into_owned(),
+        route: document.route.into_owned(),
+        vendor: row.get(3)?,
+        vendor_call_id: row.get(4)?,
+        vendor_request_id: document.vendor_request_id.map(Cow::into_owned),
+        state,
+        error: document.error.map(Cow::into_owned),
+        attempts: document.attempts.into_owned(),
+        vendor_data: document.vendor_data.into_owned(),
+        create_time: document.create_time,
+        update_time: document.update_time,
+        end_time: document.end_time,
+        asked_time: document.asked_time,
+        handed_over: document.handed_over,
+        revision: document.revision,
+    })
+}
+
+/// A text column without a copy.
+pub fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, rusqlite::Error> {
+    row.get_ref(column)?.as_str().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+// serde_json quotes what it did not expect, which may be a person's.
+fn without_content(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "ends too early",
+        serde_json::error::Category::Syntax => "is not JSON",
+        _ => "does not hold what was expected",
+    };
+    format!("its document {what}, line {} column {}", error.line(), error.column())
+}

@@ -1,0 +1,118 @@
+//! What only SQLite's ledger promises, and what needs its insides to be brought about.
+//! What every ledger promises is in `tests/ledger`.
+
+use std::sync::mpsc::{Sender, channel};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::call::{Observation, Order, Recipient};
+
+fn sample_call(request: &RequestId, position: u32) -> Call {
+    let now = "2026-03-01T10:00:00.123456789Z".parse().unwrap();
+    Call {
+        id: CallId::generate(),
+        request_id: request.clone(),
+        position,
+        order: Order {
+            client_reference: Some(format!("ref-{position}").parse().unwrap()),
+            to: vec!["+919812345001".parse().unwrap()],
+            caller_id: None,
+            script: None,
+            variables: [("name".to_owned(), "Asha".to_owned())].into(),
+            start_time: None,
+            expire_time: None,
+            recipient: Recipient::default(),
+            locale: None,
+            retry: None,
+            labels: Default::default(),
+        },
+        route: "default".to_owned(),
+        vendor: "phonon-in".to_owned(),
+        vendor_call_id: None,
+        vendor_request_id: None,
+        state: CallState::Scheduled,
+        error: None,
+        attempts: Vec::new(),
+        vendor_data: serde_json::Map::new(),
+        create_time: now,
+        update_time: now,
+        end_time: None,
+        asked_time: None,
+        handed_over: false,
+        revision: 1,
+    }
+}
+
+fn sample(calls: u32) -> NewRequest {
+    let id = RequestId::generate();
+    NewRequest {
+        payload_hash: [7; 32],
+        create_time: "2026-03-01T10:00:00Z".parse().unwrap(),
+        calls: (0..calls).map(|position| sample_call(&id, position)).collect(),
+        id,
+    }
+}
+
+fn dispatching(call: CallId) -> News {
+    let at = "2026-03-01T10:00:01Z".parse().unwrap();
+    News { call, observation: Observation::Dispatching, at }
+}
+
+fn file() -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
+    (directory, url)
+}
+
+fn refusal(url: &str) -> String {
+    SqliteLedger::open(url).unwrap_err().to_string()
+}
+
+/// Does something with the writer's connection, between two transactions.
+async fn with_writer<T: Send + 'static>(
+    ledger: &SqliteLedger,
+    act: impl FnOnce(&mut Connection) -> T + Send + 'static,
+) -> T {
+    let (reply, answer) = oneshot::channel();
+    let act = Box::new(move |connection: &mut Connection| {
+        let _ = reply.send(act(connection));
+    });
+    ledger.tell_writer(writer::Message::Between(act)).unwrap();
+    answer.await.unwrap()
+}
+
+/// Keeps the writer from its queue until the answer is dropped.
+async fn hold_writer(ledger: &SqliteLedger) -> Sender<()> {
+    let (release, released) = channel::<()>();
+    let (reply, held) = oneshot::channel();
+    let act = Box::new(move |_: &mut Connection| {
+        let _ = reply.send(());
+        let _ = released.recv();
+    });
+    ledger.tell_writer(writer::Message::Between(act)).unwrap();
+    held.await.unwrap();
+    release
+}
+
+/// Polls a change once, which queues it.
+macro_rules! queued {
+    ($change:expr) => {{
+        let mut change = Box::pin($change);
+        assert!(futures_util::poll!(change.as_mut()).is_pending());
+        change
+    }};
+}
+
+async fn exists(ledger: &SqliteLedger, request: &NewRequest) -> usize {
+    let selector = Selector::Request(request.id.clone());
+    let start = Position { entries: 0, within: None };
+    let page = ledger.page(&selector, start, usize::MAX).await.unwrap();
+    assert_eq!(page.calls.is_empty(), !page.not_found.is_empty());
+    page.calls.len()
+}
+
+// After the macro they use.
+mod opening;
+mod writing;

@@ -1,0 +1,132 @@
+//! The file, its connections and its statements.
+
+use std::{collections::BTreeSet, fs};
+
+use rusqlite::Connection;
+
+use super::*;
+
+/// How SQLite goes about a statement. Its parameters stay NULL: the plan does not depend
+/// on them.
+fn plan(connection: &Connection, statement: &str) -> Vec<String> {
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+    let mut rows = explain.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push(row.get(3).unwrap());
+    }
+    plan
+}
+
+#[test]
+fn no_statement_walks_through_a_table() {
+    let connection = open::memory().unwrap();
+    for sample in [sample(3), sample(1)] {
+        change::record(&connection, &sample).unwrap();
+    }
+    // The second time with what SQLite makes of two small tables.
+    for prepare in ["", "ANALYZE"] {
+        connection.execute_batch(prepare).unwrap();
+        for statement in sql::ALL {
+            for line in plan(&connection, statement) {
+                assert!(line.starts_with("SEARCH"), "{statement}: {line}");
+            }
+        }
+        assert!(plan(&connection, sql::OPEN_CALLS)[0].contains("calls_open"));
+    }
+}
+
+#[tokio::test]
+async fn every_connection_is_as_safe_as_promised() {
+    let (_directory, url) = file();
+    let ledger = SqliteLedger::open(&url).unwrap();
+    let pragma = |name: &'static str| {
+        move |connection: &mut Connection| -> String {
+            connection
+                .query_row(&format!("PRAGMA {name}"), (), |row| {
+                    row.get::<_, rusqlite::types::Value>(0)
+                })
+                .map(|value| format!("{value:?}"))
+                .unwrap()
+        }
+    };
+    for (name, value) in [
+        ("journal_mode", "Text(\"wal\")"),
+        ("synchronous", "Integer(2)"),
+        ("foreign_keys", "Integer(1)"),
+        ("user_version", "Integer(1)"),
+        ("query_only", "Integer(0)"),
+    ] {
+        assert_eq!(with_writer(&ledger, pragma(name)).await, value, "{name}");
+    }
+    let read_only = ledger
+        .read(|connection| Ok(connection.execute_batch("DELETE FROM calls").is_err()))
+        .await
+        .unwrap();
+    assert!(read_only);
+    ledger.close().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_but_the_owner_reads_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let (directory, url) = file();
+    let ledger = SqliteLedger::open(&url).unwrap();
+    ledger.record(sample(1)).await.unwrap();
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+        names.insert(entry.file_name().into_string().unwrap());
+    }
+    assert_eq!(names, ["ledger.db", "ledger.db-shm", "ledger.db-wal"].map(str::to_owned).into());
+    ledger.close().await;
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "the log was put away");
+}
+
+#[test]
+fn says_why_a_file_is_not_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let url = |name: &str| format!("sqlite:{}", at(name).display());
+
+    assert!(
+        refusal(&url("none/ledger.db"))
+            .ends_with(&format!("there is no directory {}", at("none").display()))
+    );
+    assert!(
+        refusal(&format!("sqlite:{}", directory.path().display())).ends_with("it is a directory")
+    );
+
+    fs::write(at("letter.txt"), "Dear ledger, ".repeat(100)).unwrap();
+    assert!(refusal(&url("letter.txt")).ends_with("it is not an SQLite database"));
+    assert!(fs::read_to_string(at("letter.txt")).unwrap().starts_with("Dear"));
+
+    let foreign = Connection::open(at("foreign.db")).unwrap();
+    foreign.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    assert!(refusal(&url("foreign.db")).ends_with("it is another program's database"));
+    let mode: String = foreign.query_row("PRAGMA journal_mode", (), |row| row.get(0)).unwrap();
+    assert_eq!(mode, "delete", "it is left as it was");
+
+    let named = Connection::open(at("named.db")).unwrap();
+    named.execute_batch("PRAGMA application_id = 42").unwrap();
+    assert!(refusal(&url("named.db")).ends_with("it is another program's database"));
+
+    drop(SqliteLedger::open(&url("newer.db")).unwrap());
+    Connection::open(at("newer.db")).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    let error = SqliteLedger::open(&url("newer.db")).unwrap_err();
+    assert!(matches!(error, LedgerError::Newer { found: 99, known: 1 }), "{error}");
+
+    // As an empty file is what a first start that was cut short leaves behind.
+    fs::write(at("empty.db"), "").unwrap();
+    drop(SqliteLedger::open(&url("empty.db")).unwrap());
+    drop(SqliteLedger::open(&url("empty.db")).unwrap());
+}
+
+#[test]
+fn a_name_is_only_ever_a_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let odd = directory.path().join("file:memory&cache=shared");
+    drop(SqliteLedger::open(&format!("sqlite:{}", odd.display())).unwrap());
+    assert!(odd.is_file());
+}

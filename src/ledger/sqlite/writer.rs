@@ -1,0 +1,264 @@
+//! The one thread that writes. It takes what has queued up meanwhile and commits it
+//! in one transaction, so that everybody who waits shares one sync of the disk.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use super::{open::known_schema, reader::Read, row::Trouble};
+use crate::ledger::LedgerError;
+
+/// Changes in one transaction. What is larger goes alone.
+const MAX_BATCH: usize = 10_000;
+
+/// What the writer is asked for.
+pub enum Message {
+    /// A change to commit, with whatever else waits.
+    Change(Box<dyn Change>),
+    /// Something to do with the connection between two transactions.
+    Between(Read),
+    /// Whether a change would be taken now.
+    Ready(oneshot::Sender<Result<(), LedgerError>>),
+    /// Take nothing more, finish, and close the connection.
+    Close,
+}
+
+/// A change that somebody waits for.
+pub trait Change: Send {
+    /// How many calls it writes, at least 1.
+    fn weight(&self) -> usize;
+
+    /// Makes the change and keeps what came of it.
+    ///
+    /// # Errors
+    /// When it was not made; [`Trouble::is_of_the_store`] tells whether the others of
+    /// the transaction go with it.
+    fn make(&mut self, connection: &Connection) -> Result<(), Trouble>;
+
+    /// Tells who waits: what came of the change if it is on disk, the error if not.
+    fn answer(self: Box<Self>, committed: Result<(), LedgerError>);
+}
+
+/// A change made by a function.
+pub struct Pending<F, T> {
+    /// How many calls it writes.
+    pub weight: usize,
+    /// Makes the change, once.
+    pub make: Option<F>,
+    /// What came of it.
+    pub made: Option<T>,
+    /// Who waits.
+    pub reply: oneshot::Sender<Result<T, LedgerError>>,
+    /// Its place in the queue.
+    pub place: OwnedSemaphorePermit,
+}
+
+impl<F, T> Change for Pending<F, T>
+where
+    F: FnOnce(&Connection) -> Result<T, Trouble> + Send,
+    T: Send,
+{
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn make(&mut self, connection: &Connection) -> Result<(), Trouble> {
+        if let Some(make) = self.make.take() {
+            self.made = Some(make(connection)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), LedgerError>) {
+        let Self { made, reply, place, .. } = *self;
+        drop(place);
+        let outcome = committed.and_then(|()| {
+            made.ok_or_else(|| LedgerError::Failed("the change was not tried".to_owned()))
+        });
+        // Nobody may wait any more; what was done stays done.
+        let _ = reply.send(outcome);
+    }
+}
+
+/// What was committed since the ledger was opened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Transactions.
+    pub commits: AtomicU64,
+    /// Changes that shared them.
+    pub changes: AtomicU64,
+}
+
+/// Starts the thread. `ended` is dropped when it has closed the connection.
+pub fn spawn(
+    connection: Connection,
+    counters: Arc<Counters>,
+    ended: watch::Sender<()>,
+) -> io::Result<mpsc::UnboundedSender<Message>> {
+    let (sender, queue) = mpsc::unbounded_channel();
+    let mut writer = Writer { connection, queue, counters, failing: false };
+    thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
+        writer.run();
+        drop(writer);
+        drop(ended);
+    })?;
+    Ok(sender)
+}
+
+struct Writer {
+    connection: Connection,
+    queue: mpsc::UnboundedReceiver<Message>,
+    counters: Arc<Counters>,
+    /// The last transaction failed because of the store.
+    failing: bool,
+}
+
+/// What was taken from the queue at once.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Box<dyn Change>>,
+    weight: usize,
+    between: Vec<Read>,
+    ready: Vec<oneshot::Sender<Result<(), LedgerError>>>,
+}
+
+impl Writer {
+    /// Until the queue is closed and empty.
+    fn run(&mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            let mut batch = Batch::default();
+            self.take(first, &mut batch);
+            while batch.weight < MAX_BATCH {
+                let Ok(message) = self.queue.try_recv() else { break };
+                self.take(message, &mut batch);
+            }
+            self.commit(batch.changes);
+            // After the changes: whoever asks sees what was queued before.
+            for act in batch.between {
+                act(&mut self.connection);
+            }
+            if !batch.ready.is_empty() {
+                let ready = self.probe();
+                for reply in batch.ready {
+                    let _ = reply.send(ready.clone());
+                }
+            }
+        }
+        // Not needed for anything to be kept; leaves one file instead of three.
+        let checkpoint: Result<i64, _> =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0));
+        if let Err(error) = checkpoint {
+            tracing::warn!(%error, "the ledger's log stays beside it");
+        }
+    }
+
+    fn take(&mut self, message: Message, batch: &mut Batch) {
+        match message {
+            Message::Change(change) => {
+                batch.weight = batch.weight.saturating_add(change.weight());
+                batch.changes.push(change);
+            }
+            Message::Between(act) => batch.between.push(act),
+            Message::Ready(reply) => batch.ready.push(reply),
+            Message::Close => self.queue.close(),
+        }
+    }
+
+    fn commit(&mut self, mut changes: Vec<Box<dyn Change>>) {
+        if changes.is_empty() {
+            return;
+        }
+        match make_all(&mut self.connection, &mut changes) {
+            Ok(outcomes) => {
+                self.well(true);
+                self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
+                self.counters.changes.fetch_add(count, Ordering::Relaxed);
+                for (change, outcome) in changes.into_iter().zip(outcomes) {
+                    change.answer(outcome);
+                }
+            }
+            Err(trouble) => {
+                let error = LedgerError::from(trouble);
+                if !self.failing {
+                    tracing::error!(%error, changes = changes.len(), "the ledger can't write");
+                }
+                self.well(false);
+                for change in changes {
+                    change.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn well(&mut self, well: bool) {
+        if well && self.failing {
+            tracing::info!("the ledger writes again");
+        }
+        self.failing = !well;
+    }
+
+    /// Nothing is written as long as all is well: the lock alone is asked for. After a
+    /// failure only a commit tells whether the disk is back.
+    fn probe(&mut self) -> Result<(), LedgerError> {
+        match take_lock(&mut self.connection, self.failing) {
+            Ok(()) => {
+                self.well(true);
+                Ok(())
+            }
+            Err(error) => Err(LedgerError::Failed(error.to_string())),
+        }
+    }
+}
+
+fn take_lock(connection: &mut Connection, and_write: bool) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if and_write {
+        // Written even though it is what it was.
+        transaction.pragma_update(None, "user_version", known_schema())?;
+    }
+    transaction.commit()
+}
+
+/// Makes the changes in one transaction, each in a savepoint of its own so that one
+/// that can't be made leaves its neighbours alone. An error means that none was.
+fn make_all(
+    connection: &mut Connection,
+    changes: &mut [Box<dyn Change>],
+) -> Result<Vec<Result<(), LedgerError>>, Trouble> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut outcomes = Vec::with_capacity(changes.len());
+    for change in changes {
+        let mut savepoint = transaction.savepoint()?;
+        match change.make(&savepoint) {
+            Ok(()) => outcomes.push(Ok(())),
+            Err(trouble) if trouble.is_of_the_store() => return Err(trouble),
+            Err(trouble) => {
+                savepoint.rollback()?;
+                outcomes.push(Err(trouble.into()));
+            }
+        }
+        savepoint.commit()?;
+    }
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Change(_) => "Change",
+            Self::Between(_) => "Between",
+            Self::Ready(_) => "Ready",
+            Self::Close => "Close",
+        })
+    }
+}

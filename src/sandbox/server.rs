@@ -1,0 +1,158 @@
+//! The HTTP side: reads a request to its end, lets the system it is for answer, and
+//! does with the connection what the answer says.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use jiff::Timestamp;
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{
+    Exchange, System, control, knovvu,
+    listener::{Door, Peer, stopped},
+    mobtexting, phonon,
+    traffic::{Answer, Incoming, Reply},
+    world::World,
+};
+
+/// The longest body that is read. The vendors' own limits are far below.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+#[derive(Clone)]
+struct Server {
+    world: Arc<World>,
+    stop: watch::Receiver<bool>,
+}
+
+/// Serves until the sandbox stops and its last connection is closed.
+pub(super) async fn run(listener: TcpListener, world: Arc<World>, stop: watch::Receiver<bool>) {
+    let door = Door { listener, stop: stop.clone() };
+    let server = Server { world, stop: stop.clone() };
+    let app = Router::new().fallback(handle).with_state(server);
+    let app = app.into_make_service_with_connect_info::<Peer>();
+    // It never fails: a connection that does is only closed.
+    let _ = axum::serve(door, app).with_graceful_shutdown(stopped(stop)).await;
+}
+
+async fn handle(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    let incoming = read(&peer, request).await;
+    let address = incoming.path.clone();
+    let (first, rest) = split(&address);
+    if first == "sandbox" {
+        return respond(control::answer(&server.world, &incoming, rest));
+    }
+    let system = system_named(first);
+    let number = server.world.note(exchange(&incoming, system));
+    let world = &server.world;
+    let answer = match system {
+        System::Phonon => phonon::answer(world, &incoming, rest),
+        System::PhononBulk => phonon::answer_bulk(world, &incoming, rest),
+        System::MobTexting => mobtexting::answer(world, &incoming, rest),
+        System::Knovvu => knovvu::answer(world, &incoming, rest),
+        System::KnovvuIdentity => knovvu::answer_identity(world, &incoming, rest).into(),
+        System::Nowhere => Reply::text(404, "no simulated vendor is here").into(),
+    };
+    match answer {
+        Answer::Reply(reply) => {
+            world.note_answer(number, reply.status);
+            respond(reply)
+        }
+        Answer::Hold => {
+            stopped(server.stop).await;
+            peer.reset();
+            Response::default()
+        }
+        Answer::Reset => {
+            peer.reset();
+            Response::default()
+        }
+    }
+}
+
+async fn read(peer: &Peer, request: Request) -> Incoming {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, MAX_BODY).await.ok();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers = head.headers.iter();
+    Incoming {
+        now: Timestamp::now(),
+        peer: peer.address.ip().to_canonical(),
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
+        body,
+    }
+}
+
+/// `/phonon/results/v2` is `phonon` and `/results/v2`.
+fn split(path: &str) -> (&str, &str) {
+    let path = path.trim_start_matches('/');
+    path.find('/').and_then(|slash| path.split_at_checked(slash)).unwrap_or((path, ""))
+}
+
+fn system_named(name: &str) -> System {
+    let systems = [
+        System::Phonon,
+        System::PhononBulk,
+        System::MobTexting,
+        System::Knovvu,
+        System::KnovvuIdentity,
+    ];
+    systems.into_iter().find(|system| system.name() == name).unwrap_or(System::Nowhere)
+}
+
+fn exchange(incoming: &Incoming, system: System) -> Exchange {
+    let mut path = incoming.path.clone();
+    if !incoming.query.is_empty() {
+        path.push('?');
+        path.push_str(&incoming.query);
+    }
+    let body = incoming.body.as_deref().unwrap_or_default();
+    Exchange {
+        time: incoming.now,
+        system,
+        method: incoming.method.to_string(),
+        path,
+        headers: incoming.headers.clone(),
+        body: String::from_utf8_lossy(body).into_owned(),
+        status: None,
+    }
+}
+
+fn respond(reply: Reply) -> Response {
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(reply.body)).unwrap_or_else(|_| {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_part_of_the_path_names_the_system() {
+        assert_eq!(split("/phonon/results/v2"), ("phonon", "/results/v2"));
+        assert_eq!(split("/phonon-bulk"), ("phonon-bulk", ""));
+        assert_eq!(split("/"), ("", ""));
+        assert_eq!(system_named("phonon-bulk"), System::PhononBulk);
+        assert_eq!(system_named(""), System::Nowhere);
+        assert_eq!(system_named("nowhere"), System::Nowhere);
+    }
+}

@@ -1,0 +1,13 @@
+//! The gateway as its callers meet it: a real gRPC client, the real HTTP stack, and
+//! simulated or canned vendors, all on loopback.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bad_input;
+mod harness;
+mod idempotency;
+mod operation;
+mod outcomes;
+mod results;
+mod routes;
+mod vendor_codes;

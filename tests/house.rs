@@ -1,0 +1,228 @@
+//! What the house says of itself has to be true: the rooms' arrows, and the tables of
+//! the documentation.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use dialplane::{
+    api::code_of,
+    call::Cause,
+    vendors::{knovvu::codes as knovvu, mobtexting::codes as mobtexting, phonon},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(room: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("src").join(room)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && !is_of_tests(&path) {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {room}");
+    found
+}
+
+/// `tests.rs`, `place_tests.rs`, `testing.rs`, `tests/...`: what a test does is its own
+/// business.
+fn is_of_tests(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_string_lossy();
+    name.ends_with("tests")
+        || name == "testing"
+        || path.components().any(|c| c.as_os_str() == "tests")
+}
+
+/// Lines of a room that mention one of the words outside of comments.
+fn mentions(room: &str, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in sources(room) {
+        for (i, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if words.iter().any(|word| code.contains(word)) {
+                found.push(format!("{}:{}: {}", path.display(), i + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_domain_and_the_adapters_are_pure() {
+    let impure = [
+        "tokio",
+        "reqwest",
+        "tonic",
+        "rusqlite",
+        "axum",
+        "std::net",
+        "std::fs",
+        "SystemTime",
+        "Timestamp::now",
+        "async fn",
+    ];
+    for room in ["call", "vendors"] {
+        assert_eq!(mentions(room, &impure), Vec::<String>::new());
+    }
+    assert_eq!(mentions("call", &["crate::"]), Vec::<String>::new(), "the domain knows nobody");
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let rules: [(&str, &[&str]); 5] = [
+        (
+            "vendors",
+            &["crate::gateway", "crate::api", "crate::ledger", "crate::cli", "crate::sandbox"],
+        ),
+        (
+            "ledger",
+            &["crate::gateway", "crate::api", "crate::vendors", "crate::http", "crate::cli"],
+        ),
+        (
+            "gateway",
+            &["crate::api", "crate::cli", "crate::sandbox", "tonic", "rusqlite", "reqwest"],
+        ),
+        (
+            "http",
+            &["crate::gateway", "crate::api", "crate::vendors", "crate::ledger", "crate::cli"],
+        ),
+        (
+            "sandbox",
+            &[
+                "crate::vendors",
+                "crate::http",
+                "crate::call",
+                "crate::gateway",
+                "crate::api",
+                "crate::config",
+                "crate::ledger",
+            ],
+        ),
+    ];
+    for (room, forbidden) in rules {
+        assert_eq!(mentions(room, forbidden), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_vendor_is_one_folder_and_one_line() {
+    let registry = fs::read_to_string(root().join("src/vendors/mod.rs")).unwrap();
+    for entry in fs::read_dir(root().join("src/vendors")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            let name = entry.file_name().into_string().unwrap();
+            assert!(
+                registry.contains(&format!("{name}::REGISTRATION")),
+                "{name} is not registered"
+            );
+        }
+    }
+}
+
+/// The rows of the table below a heading, as cells.
+fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let section = text
+        .split(&format!("\n## {heading}\n"))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no heading {heading}"));
+    section
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| {
+            line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
+        })
+        .collect()
+}
+
+fn code(cause: Cause) -> String {
+    // UNAVAILABLE for Unavailable, ALREADY_EXISTS for AlreadyExists.
+    let mut name = String::new();
+    for c in format!("{:?}", code_of(cause)).chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_uppercase());
+    }
+    name
+}
+
+fn state(cause: Cause) -> String {
+    if cause == Cause::InDoubt { "UNCONFIRMED" } else { "FAILED" }.to_owned()
+}
+
+fn outcome(cause: Option<Cause>) -> (String, String) {
+    cause.map_or(("OK".to_owned(), "ACCEPTED".to_owned()), |cause| (code(cause), state(cause)))
+}
+
+#[test]
+fn the_documented_phonon_codes_are_those_of_the_code() {
+    let expected: Vec<_> = phonon::CODES
+        .iter()
+        .map(|row| {
+            let (code, state) = outcome(row.cause);
+            vec![row.code.to_string(), row.name.to_owned(), code, state]
+        })
+        .collect();
+    assert_eq!(table("docs/errors.md", "Phonon"), expected);
+}
+
+#[test]
+fn the_documented_mobtexting_answers_are_those_of_the_code() {
+    use mobtexting::Observed;
+    let expected: Vec<_> = mobtexting::READINGS
+        .iter()
+        .map(|row| {
+            let seen = match row.observed {
+                Observed::Status(status) => status.to_string(),
+                Observed::Login => "redirect to /login, or its page".to_owned(),
+                Observed::Error => "2xx, body status ERROR without a code".to_owned(),
+                Observed::UnknownStatus => "2xx, any other body status".to_owned(),
+                Observed::NoCallId => "2xx, body status OK, no call id".to_owned(),
+                Observed::Unreadable => "2xx, not JSON".to_owned(),
+            };
+            vec![seen, row.reason.to_owned(), code(row.cause), state(row.cause)]
+        })
+        .collect();
+    assert_eq!(table("docs/errors.md", "MobTexting"), expected);
+}
+
+#[test]
+fn the_documented_knovvu_answers_are_those_of_the_code() {
+    use knovvu::Observed;
+    let expected: Vec<_> = knovvu::READINGS
+        .iter()
+        .map(|row| {
+            let seen = match row.observed {
+                Observed::Status(status) => status.to_string(),
+                Observed::NoUniqueId => "2xx, no UniqueId".to_owned(),
+                Observed::Unreadable => "2xx, not JSON".to_owned(),
+            };
+            vec![seen, row.reason.to_owned(), code(row.cause), state(row.cause)]
+        })
+        .collect();
+    assert_eq!(table("docs/errors.md", "Knovvu"), expected);
+}
+
+#[test]
+fn the_documented_causes_are_those_of_the_code() {
+    let rows = table("docs/errors.md", "Causes");
+    let documented: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[2].clone())).collect();
+    let expected: Vec<_> =
+        Cause::ALL.iter().map(|cause| (format!("{cause:?}"), code(*cause))).collect();
+    assert_eq!(documented, expected);
+}

@@ -1,0 +1,368 @@
+//! What every ledger promises. Each behaviour gets one that is new and empty.
+
+use std::sync::Arc;
+
+use dialplane::{
+    call::{CallId, CallState, Observation, Position, Selector},
+    ledger::{Ledger, LedgerError, Recorded, RequestRecord},
+};
+
+use crate::samples::{
+    START, accepted, at, call, calls, calls_of, full_call, news, reported, request, request_of,
+};
+
+/// A ledger as the gateway holds it.
+pub type Shared = Arc<dyn Ledger>;
+
+/// Makes a test of each behaviour. `$open` is an async function that gives a new ledger
+/// and something to keep until the test is over.
+macro_rules! behaviours {
+    ($open:path: $($behaviour:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $behaviour() {
+                let (ledger, _keep) = $open().await;
+                $crate::contract::$behaviour(ledger.clone()).await;
+                ledger.close().await;
+            }
+        )*
+    };
+    ($open:path) => {
+        behaviours! { $open:
+            a_request_is_recorded_once,
+            a_request_without_calls_is_one,
+            everything_known_of_a_call_comes_back,
+            of_many_at_once_one_records,
+            a_request_whose_calls_clash_leaves_nothing,
+            news_is_applied_in_its_order,
+            news_of_nobody_changes_nothing,
+            many_observers_lose_nothing,
+            a_large_request_is_one_request,
+            what_is_not_there_is_named,
+            ids_and_references_keep_their_order,
+            references_are_shared,
+            open_calls_are_those_not_over,
+            open_calls_come_in_pages,
+            reads_see_what_was_acknowledged,
+            closes_for_good,
+        }
+    };
+}
+pub(crate) use behaviours;
+
+pub async fn a_request_is_recorded_once(ledger: Shared) {
+    let first = request(2);
+    let mut other = request(3);
+    other.id = first.id.clone();
+    other.payload_hash = [9; 32];
+    assert_eq!(ledger.request(&first.id).await.unwrap(), None);
+    assert_eq!(ledger.record(first.clone()).await.unwrap(), Recorded::New);
+    let known = RequestRecord { payload_hash: [7; 32], create_time: at(0), calls: 2 };
+    assert_eq!(ledger.request(&first.id).await.unwrap(), Some(known));
+    assert_eq!(ledger.record(first.clone()).await.unwrap(), Recorded::Before(known));
+    assert_eq!(ledger.record(other.clone()).await.unwrap(), Recorded::Before(known));
+    assert_eq!(calls_of(&*ledger, &first.id).await, first.calls);
+    let others = Selector::Calls(other.calls.iter().map(|call| call.id).collect());
+    let page = ledger.page(&others, START, 10).await.unwrap();
+    assert_eq!((page.calls.len(), page.not_found.len()), (0, 3));
+}
+
+pub async fn a_request_without_calls_is_one(ledger: Shared) {
+    let empty = request(0);
+    assert_eq!(ledger.record(empty.clone()).await.unwrap(), Recorded::New);
+    let page = ledger.page(&Selector::Request(empty.id), START, 1).await.unwrap();
+    assert!(page.calls.is_empty() && page.not_found.is_empty() && page.next.is_none());
+}
+
+pub async fn everything_known_of_a_call_comes_back(ledger: Shared) {
+    let mut full = request(1);
+    full.calls.push(full_call(&full.id, 1));
+    ledger.record(full.clone()).await.unwrap();
+    assert_eq!(calls_of(&*ledger, &full.id).await, full.calls);
+    for state in CallState::ALL {
+        let mut one = request(1);
+        one.calls[0].state = state;
+        ledger.record(one.clone()).await.unwrap();
+        assert_eq!(calls_of(&*ledger, &one.id).await, one.calls);
+    }
+}
+
+pub async fn of_many_at_once_one_records(ledger: Shared) {
+    let id = request(0).id;
+    let tasks: Vec<_> = (0..32_u8)
+        .map(|hash| {
+            let (ledger, id) = (Arc::clone(&ledger), id.clone());
+            tokio::spawn(async move {
+                let mut request = request_of(vec![call(&id, 0, None)], id);
+                request.payload_hash = [hash; 32];
+                let recorded = ledger.record(request.clone()).await.unwrap();
+                (request, recorded)
+            })
+        })
+        .collect();
+    let mut winners = Vec::new();
+    let mut losers = Vec::new();
+    for task in tasks {
+        match task.await.unwrap() {
+            (request, Recorded::New) => winners.push(request),
+            (_, Recorded::Before(record)) => losers.push(record),
+        }
+    }
+    assert_eq!((winners.len(), losers.len()), (1, 31));
+    assert!(losers.iter().all(|record| record.payload_hash == winners[0].payload_hash));
+    assert_eq!(calls_of(&*ledger, &id).await, winners[0].calls);
+}
+
+pub async fn a_request_whose_calls_clash_leaves_nothing(ledger: Shared) {
+    let known = request(1);
+    ledger.record(known.clone()).await.unwrap();
+    let mut same_id = request(3);
+    same_id.calls[2].id = known.calls[0].id;
+    let mut same_position = request(3);
+    same_position.calls[2].position = 0;
+    for clash in [same_id, same_position] {
+        let error = ledger.record(clash.clone()).await.unwrap_err();
+        assert!(matches!(error, LedgerError::Failed(_)), "{error}");
+        assert_eq!(ledger.request(&clash.id).await.unwrap(), None);
+        let first = Selector::Calls(vec![clash.calls[0].id]);
+        assert_eq!(ledger.page(&first, START, 1).await.unwrap().not_found.len(), 1);
+    }
+    assert_eq!(calls_of(&*ledger, &known.id).await, known.calls);
+}
+
+pub async fn news_is_applied_in_its_order(ledger: Shared) {
+    let recorded = request(2);
+    ledger.record(recorded.clone()).await.unwrap();
+    let [first, second] = [recorded.calls[0].id, recorded.calls[1].id];
+    assert_eq!(ledger.observe(Vec::new()).await.unwrap(), []);
+    let all = vec![
+        news(first, Observation::Dispatching, 1),
+        news(second, Observation::Dispatching, 1),
+        news(first, accepted("v-1"), 2),
+        news(first, reported(CallState::Answered), 3),
+        news(first, reported(CallState::Busy), 4),
+    ];
+    let after = ledger.observe(all.clone()).await.unwrap();
+    let mut expected = recorded.calls.clone();
+    for (news, after) in all.iter().zip(&after) {
+        let call = expected.iter_mut().find(|call| call.id == news.call).unwrap();
+        call.apply(news.observation.clone(), news.at);
+        assert_eq!(call, after);
+    }
+    assert_eq!(after.len(), all.len());
+    assert_eq!(calls_of(&*ledger, &recorded.id).await, expected);
+    // Once more changes nothing: what is behind is passed over.
+    ledger.observe(all).await.unwrap();
+    assert_eq!(calls_of(&*ledger, &recorded.id).await, expected);
+}
+
+pub async fn news_of_nobody_changes_nothing(ledger: Shared) {
+    let recorded = request(1);
+    ledger.record(recorded.clone()).await.unwrap();
+    let nobody = CallId::generate();
+    let all = vec![
+        news(recorded.calls[0].id, Observation::Dispatching, 1),
+        news(nobody, Observation::Dispatching, 1),
+    ];
+    let error = ledger.observe(all).await.unwrap_err();
+    assert!(matches!(error, LedgerError::NoSuchCall(id) if id == nobody), "{error}");
+    assert_eq!(calls_of(&*ledger, &recorded.id).await, recorded.calls);
+}
+
+pub async fn many_observers_lose_nothing(ledger: Shared) {
+    const OBSERVERS: usize = 64;
+    let recorded = request(1);
+    let id = recorded.calls[0].id;
+    ledger.record(recorded.clone()).await.unwrap();
+    let tasks: Vec<_> = (0..OBSERVERS)
+        .map(|observer| {
+            let ledger = Arc::clone(&ledger);
+            tokio::spawn(async move {
+                let mut observation = accepted("v-1");
+                if let Observation::Accepted { data, .. } = &mut observation {
+                    data.insert(format!("observer-{observer}"), observer.into());
+                }
+                ledger.observe(vec![news(id, observation, 1)]).await.unwrap()[0].revision
+            })
+        })
+        .collect();
+    let mut revisions = Vec::new();
+    for task in tasks {
+        revisions.push(task.await.unwrap());
+    }
+    revisions.sort_unstable();
+    let expected: Vec<u64> = (2..).take(OBSERVERS).collect();
+    assert_eq!(revisions, expected, "each observer has a revision of its own");
+    assert_eq!(calls_of(&*ledger, &recorded.id).await[0].vendor_data.len(), OBSERVERS);
+}
+
+pub async fn a_large_request_is_one_request(ledger: Shared) {
+    let large = request(5_000);
+    ledger.record(large.clone()).await.unwrap();
+    let all = large.calls.iter().map(|call| news(call.id, Observation::Dispatching, 1)).collect();
+    let after = ledger.observe(all).await.unwrap();
+    assert_eq!(after.len(), 5_000);
+    assert!(after.iter().all(|call| call.state == CallState::Dispatching && call.revision == 2));
+    assert_eq!(calls_of(&*ledger, &large.id).await, after);
+}
+
+pub async fn what_is_not_there_is_named(ledger: Shared) {
+    let nobody = request(1);
+    let selectors = [
+        (Selector::Request(nobody.id.clone()), nobody.id.to_string()),
+        (Selector::Calls(vec![nobody.calls[0].id]), nobody.calls[0].id.to_string()),
+        (Selector::References(vec!["ref-x".parse().unwrap()]), "ref-x".to_owned()),
+    ];
+    for (selector, name) in selectors {
+        let page = ledger.page(&selector, START, 1).await.unwrap();
+        assert_eq!(page.not_found, [name]);
+        assert!(page.calls.is_empty() && page.next.is_none());
+    }
+    for nothing in [Selector::Calls(Vec::new()), Selector::References(Vec::new())] {
+        let page = ledger.page(&nothing, START, 1).await.unwrap();
+        assert!(page.calls.is_empty() && page.not_found.is_empty() && page.next.is_none());
+    }
+}
+
+pub async fn ids_and_references_keep_their_order(ledger: Shared) {
+    let id = request(0).id;
+    let all = (0..3).map(|position| call(&id, position, Some(&format!("ref-{position}"))));
+    let recorded = request_of(all.collect(), id);
+    ledger.record(recorded.clone()).await.unwrap();
+    let [zero, one, two] = &recorded.calls[..] else { panic!("three calls") };
+    let nobody = CallId::generate();
+    let by_id = Selector::Calls(vec![two.id, nobody, zero.id, one.id]);
+    let page = ledger.page(&by_id, START, 2).await.unwrap();
+    assert_eq!(page.next, Some(Position { entries: 3, within: None }));
+    assert_eq!(page.not_found, [nobody.to_string()]);
+    assert_eq!(calls(page), [two.clone(), zero.clone()]);
+
+    let names = ["ref-1", "gone", "ref-2"].map(|text| text.parse().unwrap());
+    let page = ledger.page(&Selector::References(names.into()), START, 9).await.unwrap();
+    assert_eq!((page.next, &page.not_found), (None, &vec!["gone".to_owned()]));
+    assert_eq!(calls(page), [one.clone(), two.clone()]);
+}
+
+pub async fn references_are_shared(ledger: Shared) {
+    let mut recorded = Vec::new();
+    for _ in 0..3 {
+        let id = request(0).id;
+        let two = vec![call(&id, 0, Some("monthly")), call(&id, 1, Some("Monthly"))];
+        ledger.record(request_of(two.clone(), id)).await.unwrap();
+        recorded.push(two[0].clone());
+    }
+    let selector = Selector::References(vec!["monthly".parse().unwrap()]);
+    let page = ledger.page(&selector, START, 2).await.unwrap();
+    let next = Position { entries: 0, within: Some(recorded[1].id) };
+    assert_eq!(page.next, Some(next));
+    assert_eq!(page.calls[0].1, Position { entries: 0, within: Some(recorded[0].id) });
+    assert_eq!(calls(page), recorded[..2]);
+    let page = ledger.page(&selector, next, 2).await.unwrap();
+    assert_eq!(page.next, None);
+    assert_eq!(page.calls[0].1, Position { entries: 1, within: None });
+    assert_eq!(calls(page), recorded[2..]);
+    // Right after the last one there is nothing, and nothing that was not found.
+    let end = Position { entries: 0, within: Some(recorded[2].id) };
+    let page = ledger.page(&selector, end, 2).await.unwrap();
+    assert!(page.calls.is_empty() && page.not_found.is_empty() && page.next.is_none());
+}
+
+pub async fn open_calls_are_those_not_over(ledger: Shared) {
+    let mut every = request(16);
+    for (call, state) in every.calls.iter_mut().zip(CallState::ALL) {
+        call.state = state;
+    }
+    every.calls.sort_by_key(|call| call.id);
+    ledger.record(every.clone()).await.unwrap();
+    let open = |states: &'static [CallState]| {
+        let ledger = Arc::clone(&ledger);
+        async move { ledger.open_calls(states, None, 100).await.unwrap() }
+    };
+    let with = |states: &[CallState]| -> Vec<_> {
+        every.calls.iter().filter(|call| states.contains(&call.state)).cloned().collect()
+    };
+    for state in CallState::ALL.into_iter().filter(|state| !state.is_final()) {
+        let found = ledger.open_calls(&[state], None, 100).await.unwrap();
+        assert_eq!(found, with(&[state]));
+    }
+    let some = &[CallState::Unconfirmed, CallState::Scheduled, CallState::Unconfirmed];
+    assert_eq!(open(some).await, with(some));
+    assert_eq!(open(&[]).await, []);
+    assert_eq!(open(&[CallState::Answered, CallState::Unknown]).await, []);
+
+    // It leaves when it is over, and moves when it goes on.
+    let scheduled = with(&[CallState::Scheduled])[0].id;
+    ledger.observe(vec![news(scheduled, Observation::Dispatching, 1)]).await.unwrap();
+    assert_eq!(open(&[CallState::Scheduled]).await, []);
+    assert_eq!(open(&[CallState::Dispatching]).await.len(), 2);
+    ledger.observe(vec![news(scheduled, reported(CallState::Busy), 2)]).await.unwrap();
+    assert_eq!(open(&[CallState::Dispatching]).await.len(), 1);
+}
+
+pub async fn open_calls_come_in_pages(ledger: Shared) {
+    let mut many = request(23);
+    for (call, state) in many
+        .calls
+        .iter_mut()
+        .zip([CallState::Scheduled, CallState::Accepted, CallState::Answered].into_iter().cycle())
+    {
+        call.state = state;
+    }
+    ledger.record(many.clone()).await.unwrap();
+    let states = [CallState::Accepted, CallState::Scheduled];
+    let mut expected: Vec<_> =
+        many.calls.iter().filter(|call| !call.state.is_final()).map(|call| call.id).collect();
+    expected.sort_unstable();
+    for limit in [1, 2, 5, 16, 100] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = ledger.open_calls(&states, after, limit).await.unwrap();
+            assert!(page.len() <= limit);
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            found.extend(page.iter().map(|call| call.id));
+        }
+        assert_eq!(found, expected, "{limit} at a time");
+    }
+}
+
+pub async fn reads_see_what_was_acknowledged(ledger: Shared) {
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let ledger = Arc::clone(&ledger);
+            tokio::spawn(async move {
+                for _ in 0..8 {
+                    let one = request(1);
+                    ledger.record(one.clone()).await.unwrap();
+                    assert_eq!(calls_of(&*ledger, &one.id).await, one.calls);
+                    let dispatching = news(one.calls[0].id, Observation::Dispatching, 1);
+                    let after = ledger.observe(vec![dispatching]).await.unwrap();
+                    assert_eq!(calls_of(&*ledger, &one.id).await, after);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+pub async fn closes_for_good(ledger: Shared) {
+    ledger.ready().await.unwrap();
+    let one = request(1);
+    ledger.record(one.clone()).await.unwrap();
+    ledger.close().await;
+    let id = one.calls[0].id;
+    let closed = [
+        ledger.ready().await,
+        ledger.record(request(1)).await.map(drop),
+        ledger.request(&one.id).await.map(drop),
+        ledger.observe(vec![news(id, Observation::Dispatching, 1)]).await.map(drop),
+        ledger.page(&Selector::Calls(vec![id]), START, 1).await.map(drop),
+        ledger.open_calls(&[CallState::Scheduled], None, 1).await.map(drop),
+    ];
+    for outcome in closed {
+        assert!(matches!(outcome, Err(LedgerError::Closed)), "{outcome:?}");
+    }
+    ledger.close().await;
+}

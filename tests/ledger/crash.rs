@@ -1,0 +1,105 @@
+//! `kill -9` at any instant: what was acknowledged is there, whole, and nothing is half
+//! there. This test program starts itself again as the process that is killed.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+use dialplane::{
+    call::{CallState, Observation, RequestId},
+    ledger::{Ledger, NewRequest},
+};
+
+use crate::{
+    samples::{calls_of, news, request},
+    sqlite::{address, open},
+};
+
+const URL: &str = "DIALPLANE_TEST_LEDGER";
+const CALLS: u32 = 7;
+
+/// Not a test of its own: writes until it is killed, when it is started for that.
+#[tokio::test]
+async fn writes_until_it_is_killed() {
+    let Ok(url) = env::var(URL) else { return };
+    let ledger = open(&url);
+    futures_util::future::join_all((0..4).map(|_| write_on(&*ledger))).await;
+}
+
+async fn write_on(ledger: &dyn Ledger) {
+    let tell = |what: &str, request: &NewRequest| {
+        // A line of its own, among those of the test harness.
+        println!("\n{what} {}", request.id);
+    };
+    loop {
+        let one = request(CALLS);
+        tell("trying", &one);
+        ledger.record(one.clone()).await.unwrap();
+        tell("recorded", &one);
+        let all = one.calls.iter().map(|call| news(call.id, Observation::Dispatching, 1));
+        ledger.observe(all.collect()).await.unwrap();
+        tell("observed", &one);
+    }
+}
+
+#[tokio::test]
+async fn a_kill_takes_back_nothing() {
+    for wanted in [1, 40, 300] {
+        let (_directory, url) = address();
+        let told = kill_after(&url, wanted);
+        let ledger = open(&url);
+        for (id, stage) in told {
+            let calls = calls_of(&*ledger, &id).await;
+            let dispatching =
+                calls.iter().filter(|call| call.state == CallState::Dispatching).count();
+            let whole = |count: usize| count == 0 || count == CALLS as usize;
+            assert!(whole(calls.len()) && whole(dispatching), "{id}: half of it is there");
+            assert!(stage < Stage::Recorded || !calls.is_empty(), "{id} was recorded and is gone");
+            assert!(stage < Stage::Observed || dispatching > 0, "{id}: its news is gone");
+        }
+        ledger.close().await;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Trying,
+    Recorded,
+    Observed,
+}
+
+/// Starts the writing process and kills it once it has told of so many changes. Gives
+/// how far each request came, as far as it was told.
+fn kill_after(url: &str, wanted: usize) -> BTreeMap<RequestId, Stage> {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "crash::writes_until_it_is_killed", "--nocapture"])
+        .env(URL, url)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BTreeMap::new();
+    let mut acknowledged = 0;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        let Some((word, id)) = line.split_once(' ') else { continue };
+        let stage = match word {
+            "trying" => Stage::Trying,
+            "recorded" => Stage::Recorded,
+            "observed" => Stage::Observed,
+            _ => continue,
+        };
+        // The last line may be cut short.
+        let Some(Ok(id)) = (id.len() == 36).then(|| id.parse()) else { continue };
+        told.insert(id, stage);
+        acknowledged += usize::from(stage > Stage::Trying);
+        if acknowledged == wanted {
+            // What it tells until the signal arrives is read too.
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    assert!(acknowledged >= wanted, "it ended by itself");
+    told
+}

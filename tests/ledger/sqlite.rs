@@ -1,0 +1,120 @@
+//! SQLite's ledger, in a file and in memory.
+
+use std::sync::Arc;
+
+use dialplane::{call::Observation, ledger::sqlite::SqliteLedger};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::{
+    contract::{Shared, behaviours},
+    paging,
+    samples::{calls_of, news, request},
+};
+
+/// The address of a ledger that is not there yet.
+pub fn address() -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
+    (directory, url)
+}
+
+pub fn open(url: &str) -> Shared {
+    Arc::new(SqliteLedger::open(url).unwrap())
+}
+
+mod file {
+    use super::*;
+
+    async fn new() -> (Shared, TempDir) {
+        let (directory, url) = address();
+        (open(&url), directory)
+    }
+
+    behaviours!(new);
+}
+
+mod memory {
+    use super::*;
+
+    async fn new() -> (Shared, ()) {
+        (open("sqlite::memory:"), ())
+    }
+
+    behaviours!(new);
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pages_in_memory_are_the_whole_answer(
+        requests in paging::any_requests(),
+        questions in prop::collection::vec(paging::any_question(), 1..4),
+    ) {
+        block_on(paging::every_page_size(&*open("sqlite::memory:"), &requests, &questions));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 12, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn pages_in_a_file_are_the_whole_answer(
+        requests in paging::any_requests(),
+        questions in prop::collection::vec(paging::any_question(), 1..4),
+    ) {
+        let (_directory, url) = address();
+        block_on(paging::every_page_size(&*open(&url), &requests, &questions));
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_reopening() {
+    for close in [true, false] {
+        let (_directory, url) = address();
+        let ledger = open(&url);
+        let recorded = request(3);
+        ledger.record(recorded.clone()).await.unwrap();
+        let dispatching = news(recorded.calls[1].id, Observation::Dispatching, 1);
+        let after = ledger.observe(vec![dispatching]).await.unwrap();
+        let mut expected = recorded.calls.clone();
+        expected[1] = after[0].clone();
+        if close {
+            ledger.close().await;
+        }
+        drop(ledger);
+        let reopened = open(&url);
+        assert_eq!(calls_of(&*reopened, &recorded.id).await, expected, "closed: {close}");
+        reopened.close().await;
+    }
+}
+
+#[tokio::test]
+async fn each_in_memory_is_its_own() {
+    let (one, other) = (open("sqlite::memory:"), open("sqlite::memory:"));
+    let recorded = request(1);
+    one.record(recorded.clone()).await.unwrap();
+    assert_eq!(other.request(&recorded.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn two_on_one_file_see_each_other() {
+    let (_directory, url) = address();
+    let (one, other) = (open(&url), open(&url));
+    let recorded = request(2);
+    one.record(recorded.clone()).await.unwrap();
+    assert_eq!(calls_of(&*other, &recorded.id).await, recorded.calls);
+    let [first, second] = [recorded.calls[0].id, recorded.calls[1].id];
+    let (left, right) = tokio::join!(
+        one.observe(vec![news(first, Observation::Dispatching, 1)]),
+        other.observe(vec![news(second, Observation::Dispatching, 1)]),
+    );
+    assert_eq!(calls_of(&*one, &recorded.id).await, [left.unwrap(), right.unwrap()].concat());
+}
