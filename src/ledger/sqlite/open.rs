@@ -54,7 +54,7 @@ pub fn memory() -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
-/// Opens one more connection to a file that [`file`] made ready, for reading only.
+/// Opens one more connection to a file that [`file()`] made ready, for reading only.
 pub fn reader(path: &Path) -> Result<Connection, LedgerError> {
     let open = || -> Result<Connection, rusqlite::Error> {
         let connection = connect(path)?;
