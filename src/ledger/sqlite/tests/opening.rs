@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use super::*;
 
@@ -129,4 +129,27 @@ fn a_name_is_only_ever_a_path() {
     let odd = directory.path().join("file:memory&cache=shared");
     drop(SqliteLedger::open(&format!("sqlite:{}", odd.display())).unwrap());
     assert!(odd.is_file());
+}
+
+#[test]
+fn a_statement_is_planned_once() {
+    let connection = open::memory().unwrap();
+    for sample in [sample(1), sample(1), sample(1)] {
+        change::record(&connection, &sample).unwrap();
+        let start = Position { entries: 0, within: None };
+        let reference = sample.calls[0].order.client_reference.clone().unwrap();
+        for selector in [
+            Selector::Calls(vec![sample.calls[0].id]),
+            Selector::Request(sample.id),
+            Selector::References(vec![reference]),
+        ] {
+            read::page(&connection, &selector, start, 9).unwrap();
+        }
+        read::open_calls(&connection, &CallState::ALL, None, 9).unwrap();
+        change::observe(&connection, vec![dispatching(sample.calls[0].id)]).unwrap();
+    }
+    for statement in sql::ALL {
+        let planned = connection.prepare_cached(statement).unwrap();
+        assert_eq!(planned.get_status(StatementStatus::RePrepare), 0, "{statement}");
+    }
 }
