@@ -6,8 +6,7 @@
 //! truth that "never dialled twice" is measured against.
 //!
 //! Nothing here comes from the adapters, the HTTP edge or the domain: the vendors'
-//! facts were read twice, and the two readings check each other. For the same reason
-//! base64 and ids are this room's own.
+//! facts were read twice, and the two readings check each other.
 //!
 //! A vendor's answer is a plain function of a request ([`traffic`]); only [`server`]
 //! is asynchronous. Every call begins in [`world::World::dial`] and knows then when it
@@ -22,7 +21,6 @@ use std::{
 use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinHandle};
 
-mod base64;
 mod control;
 mod fate;
 mod india;

@@ -16,7 +16,7 @@ async fn mobtexting_takes_a_call_and_tells_each_end() {
             ("919900000003", "BUSY"),
             ("919900000004", "CONGESTION"),
             ("919900000005", "CHANUNAVAIL"),
-            ("919900000006", "INVALIDARGS"),
+            ("919900000006", "CHANUNAVAIL"),
             ("919900000042", "ANSWER"),
         ] {
             let taken = mobtexting_send(&sandbox, &mobtexting(number)).await;

@@ -10,7 +10,11 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::is_over;
-use crate::{call::E164, cli::say, proto::Call};
+use crate::{
+    call::E164,
+    cli::say,
+    proto::{Call, CallState},
+};
 
 pub(super) struct Show {
     /// On a terminal.
@@ -19,7 +23,7 @@ pub(super) struct Show {
 }
 
 struct Line {
-    revision: u64,
+    state: Option<CallState>,
     bar: Option<ProgressBar>,
 }
 
@@ -36,11 +40,11 @@ impl Show {
         let line = self
             .lines
             .entry(call.call_id.clone())
-            .or_insert_with(|| Line { revision: 0, bar: live.map(|all| all.add(spinner())) });
-        if line.revision == call.revision {
+            .or_insert_with(|| Line { state: None, bar: live.map(|all| all.add(spinner())) });
+        if line.state == Some(call.state()) {
             return;
         }
-        line.revision = call.revision;
+        line.state = Some(call.state());
         let text = text(call);
         match &line.bar {
             None => say(text),

@@ -67,16 +67,15 @@ fn row(call: &Call, now: Timestamp, form: AnswerForm) -> Value {
 }
 
 /// Asterisk's words, of which the vendor's table has a part (`mobtexting.md 5c`). It
-/// has none for a person who declines, which Asterisk reports as busy, and none for an
-/// error: there, one of Asterisk's that the table lacks.
+/// has none for a person who declines, which Asterisk reports as busy, and one for
+/// whatever keeps the line itself from being had.
 fn word(end: End) -> &'static str {
     match end {
         End::Answered => "ANSWER",
         End::Busy | End::Rejected => "BUSY",
         End::NoAnswer => "NOANSWER",
         End::InvalidNumber => "CONGESTION",
-        End::Unavailable => "CHANUNAVAIL",
-        End::Error => "INVALIDARGS",
+        End::Unavailable | End::Error => "CHANUNAVAIL",
     }
 }
 

@@ -12,7 +12,7 @@ use aws_lc_rs::{
     },
 };
 
-use crate::sandbox::base64;
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 /// Phonon's key pair.
 pub(in crate::sandbox) struct Key {
@@ -32,7 +32,7 @@ impl Key {
         let (_, rest) = pem.split_once("-----BEGIN PRIVATE KEY-----")?;
         let (text, _) = rest.split_once("-----END PRIVATE KEY-----")?;
         let text: String = text.split_ascii_whitespace().collect();
-        Self::new(PrivateDecryptingKey::from_pkcs8(&base64::decode(&text)?).ok()?)
+        Self::new(PrivateDecryptingKey::from_pkcs8(&BASE64.decode(&text).ok()?).ok()?)
     }
 
     fn new(key: PrivateDecryptingKey) -> Option<Self> {
@@ -64,7 +64,7 @@ impl Key {
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
-    let text = base64::encode(der);
+    let text = BASE64.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
     let mut rest = text.as_str();
     while !rest.is_empty() {
@@ -79,7 +79,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 /// The JSON in an encrypted request.
 pub(super) fn open(key: &Key, wrapped_passphrase: &str, sealed: &str) -> Option<Vec<u8>> {
-    let wrapped = base64::decode(wrapped_passphrase)?;
+    let wrapped = BASE64.decode(wrapped_passphrase).ok()?;
     let passphrases = key.unwrapped(&wrapped);
     passphrases.iter().find_map(|passphrase| decrypt(passphrase, sealed))
 }
@@ -88,9 +88,9 @@ fn decrypt(passphrase: &[u8], sealed: &str) -> Option<Vec<u8>> {
     let hash = digest::digest(&digest::SHA256, passphrase);
     let key = UnboundCipherKey::new(&AES_128, hash.as_ref().get(..16)?).ok()?;
     let cipher = PaddedBlockDecryptingKey::ecb_pkcs7(key).ok()?;
-    let mut bytes = base64::decode(sealed)?;
+    let mut bytes = BASE64.decode(sealed).ok()?;
     let plain = cipher.decrypt(&mut bytes, DecryptionContext::None).ok()?;
-    base64::decode(std::str::from_utf8(plain).ok()?)
+    BASE64.decode(plain).ok()
 }
 
 #[cfg(test)]
@@ -116,17 +116,17 @@ mod tests {
         let key = Key::generate().unwrap();
         let pem = key.public_pem();
         let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-        let public = PublicEncryptingKey::from_der(&base64::decode(&text).unwrap()).unwrap();
+        let public = PublicEncryptingKey::from_der(&BASE64.decode(&text).unwrap()).unwrap();
         let mut buffer = vec![0; public.key_size_bytes()];
         let pkcs1 = Pkcs1PublicEncryptingKey::new(public.clone()).unwrap();
         let wrapped = pkcs1.encrypt(PASSPHRASE, &mut buffer).unwrap();
-        assert!(open(&key, &base64::encode(wrapped), SEALED).is_some());
+        assert!(open(&key, &BASE64.encode(wrapped), SEALED).is_some());
         let oaep = OaepPublicEncryptingKey::new(public).unwrap();
         for algorithm in [&OAEP_SHA1_MGF1SHA1, &OAEP_SHA256_MGF1SHA256] {
             let wrapped = oaep.encrypt(algorithm, PASSPHRASE, &mut buffer, None).unwrap();
-            assert!(open(&key, &base64::encode(wrapped), SEALED).is_some());
+            assert!(open(&key, &BASE64.encode(wrapped), SEALED).is_some());
         }
-        assert_eq!(open(&key, &base64::encode(&[7; 256]), SEALED), None);
+        assert_eq!(open(&key, &BASE64.encode([7; 256]), SEALED), None);
         assert_eq!(open(&key, "AAAA", SEALED), None);
     }
 }
