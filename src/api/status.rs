@@ -105,7 +105,7 @@ pub(super) fn render_small(status: &pb::Status) -> pb::Status {
 fn error_info(error: &CallError, subject: Subject<'_>) -> ErrorInfo {
     let mut metadata = BTreeMap::new();
     let mut put = |key: &str, value: String| metadata.insert(key.to_owned(), value);
-    put("dialed", error.cause.dialed().as_str().to_owned());
+    put("dialed", error.dialed.as_str().to_owned());
     if !subject.vendor.is_empty() {
         put("vendor", subject.vendor.to_owned());
     }

@@ -50,14 +50,19 @@ impl Cause {
         Self::Aborted,
     ];
 
-    /// Whether a person's phone may have rung.
+    /// Whether a person's phone may have rung when an order is answered with this. A
+    /// duplicate was taken when it came for the first time.
     pub fn dialed(self) -> Dialed {
-        if self == Self::InDoubt { Dialed::Maybe } else { Dialed::No }
+        match self {
+            Self::InDoubt | Self::Duplicate => Dialed::Maybe,
+            _ => Dialed::No,
+        }
     }
 }
 
 /// Whether a person's phone may have rung.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Dialed {
     /// Certainly not.
     No,
@@ -98,6 +103,10 @@ pub struct Fault {
     pub field: Option<&'static str>,
     /// What is missing, for [`Cause::NotFound`].
     pub resource: Option<Resource>,
+    /// Whether a phone may have rung, where the fault itself tells. Otherwise the cause
+    /// says it of an answer to an order, and of a call whose result is a failure it
+    /// counts as open.
+    pub dialed: Option<Dialed>,
 }
 
 impl Fault {
@@ -116,6 +125,7 @@ impl Fault {
             retry_after: None,
             field: None,
             resource: None,
+            dialed: None,
         }
     }
 }
@@ -155,6 +165,8 @@ pub struct CallError {
     pub reason: Cow<'static, str>,
     /// One sentence for a developer. Holds no secret and no full number.
     pub message: String,
+    /// Whether a person's phone may have rung.
+    pub dialed: Dialed,
     /// Set when a vendor had a part in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<VendorFault>,
@@ -176,6 +188,7 @@ impl CallError {
             cause,
             reason: Cow::Borrowed(reason),
             message: message.into(),
+            dialed: cause.dialed(),
             vendor: None,
             violations: Vec::new(),
             retry_after: None,

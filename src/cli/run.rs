@@ -16,6 +16,10 @@ use crate::{
 /// any vendor's time-out would be of no use: an exchange can't outlive its own.
 const DRAIN: Duration = Duration::from_secs(60);
 
+/// How long connections may stay once nothing is under way any more: for answers on
+/// their way. Streams without an end, such as a health watch, are cut then.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// A gateway that serves.
 #[derive(Debug)]
 pub struct Running {
@@ -90,8 +94,10 @@ impl Running {
         if timeout(DRAIN, self.gateway.drained()).await.is_err() {
             tracing::warn!("exchanges under way were given up; their calls will be unconfirmed");
         }
-        if !self.server.is_finished() && timeout(DRAIN, self.server).await.is_err() {
-            tracing::warn!("a client kept its connection; it was cut");
+        let mut server = self.server;
+        if !server.is_finished() && timeout(LAST_ANSWERS, &mut server).await.is_err() {
+            tracing::debug!("a client kept its connection; it is cut");
+            server.abort();
         }
         self.ledger.close().await;
     }

@@ -36,6 +36,7 @@ impl Account {
         };
         CallError {
             cause: fault.cause,
+            dialed: fault.dialed.unwrap_or(fault.cause.dialed()),
             reason: Cow::Owned(reason),
             message,
             violations: fault

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use super::{Gateway, GatewayError, account::Account};
 use crate::{
     call::{
-        Call, CallError, CallId, Cause, Observation, Position, Report, ReportedState, Selector,
+        Call, CallError, CallId, Cause, Observation, Position, Report, ReportedState, Retry,
+        Selector,
     },
     ledger::{News, Page},
     vendors::Placed,
@@ -198,6 +199,7 @@ fn placed(call: &Call) -> Placed<'_> {
         to: &call.order.to,
         script: call.order.script.as_ref(),
         create_time: call.create_time,
+        retries: call.order.retry.is_some_and(Retry::is_wanted),
     }
 }
 

@@ -166,6 +166,9 @@ pub struct Placed<'a> {
     pub script: Option<&'a Script>,
     /// When the gateway took it.
     pub create_time: Timestamp,
+    /// The vendor was asked to dial again when nobody answers: an attempt that was not
+    /// answered need not be the last.
+    pub retries: bool,
 }
 
 /// What a vendor's answer says of one order.

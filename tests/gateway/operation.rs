@@ -42,8 +42,9 @@ async fn health_is_told_and_its_end_too() {
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     let stopping = tokio::spawn(gateway.stop());
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    drop((watch, health));
+    // A client that goes on watching does not keep the gateway from ending.
     stopping.await.unwrap();
+    drop((watch, health));
     sandbox.stop().await;
 }
 

@@ -84,7 +84,8 @@ fn expect(cause: Cause, error: &Explained, context: &str) {
     assert_eq!(has("ResourceInfo"), cause == Cause::NotFound, "{context}");
     assert_eq!(has("PreconditionFailure"), cause == Cause::Operator, "{context}");
     assert_eq!(has("QuotaFailure"), cause == Cause::Exhausted, "{context}");
-    let dialed = if cause == Cause::InDoubt { "maybe" } else { "no" };
+    let open = matches!(cause, Cause::InDoubt | Cause::Duplicate);
+    let dialed = if open { "maybe" } else { "no" };
     assert_eq!(error.meta("dialed"), dialed, "{context}");
 }
 

@@ -78,7 +78,13 @@ fn fields(order: &Order, vendor: &dyn Vendor) -> Vec<(Cause, String)> {
 }
 
 fn placed<'a>(id: Option<&'a str>) -> Placed<'a> {
-    Placed { vendor_call_id: id, to: &[], script: None, create_time: Timestamp::UNIX_EPOCH }
+    Placed {
+        vendor_call_id: id,
+        to: &[],
+        script: None,
+        create_time: Timestamp::UNIX_EPOCH,
+        retries: false,
+    }
 }
 
 #[test]

@@ -190,6 +190,7 @@ fn questions_name_one_call_verbatim() {
         to: &[],
         script: None,
         create_time: Timestamp::UNIX_EPOCH,
+        retries: false,
     };
     let calls = [placed(Some("a/b c&d=é:1")), placed(None), placed(Some("")), placed(Some("x"))];
     assert_eq!(usual().questions(&calls), [[0], [3]]);

@@ -18,7 +18,7 @@ fn context() -> Context<'static> {
 }
 
 fn placed<'a>(id: Option<&'a str>, to: &'a [E164], script: Option<&'a Script>) -> Placed<'a> {
-    Placed { vendor_call_id: id, to, script, create_time: Timestamp::UNIX_EPOCH }
+    Placed { vendor_call_id: id, to, script, create_time: Timestamp::UNIX_EPOCH, retries: false }
 }
 
 fn numbers() -> Vec<E164> {

@@ -41,6 +41,7 @@ fn placed<'a>(ids: &[Option<&'a str>], to: &'a [E164]) -> Vec<Placed<'a>> {
         to,
         script: None,
         create_time: Timestamp::UNIX_EPOCH,
+        retries: false,
     };
     ids.iter().map(call).collect()
 }

@@ -17,6 +17,7 @@ fn read_status(status: u16, body: &str) -> Result<Report, Fault> {
         to: &to,
         script: None,
         create_time: Timestamp::UNIX_EPOCH,
+        retries: false,
     };
     read(&call, &HttpReply::json(status, body.to_owned()), &kolkata())
 }
