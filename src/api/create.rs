@@ -22,8 +22,18 @@ impl CallApi {
         deadline: Option<Instant>,
     ) -> Result<CreateCallsResponse, Status> {
         let validate_only = request.validate_only;
+        let may_be_known = !request.request_id.is_empty();
         let order = order(request)?;
         let request_id = order.request_id.clone();
+        // Before anything that may have changed since: routes, limits, a stop. Who
+        // repeats a request wants to know what became of it.
+        if may_be_known {
+            let recorded = self.gateway.recorded(&request_id, order.payload_hash).await;
+            match recorded.map_err(|error| status::unasked(&error, &request_id))? {
+                Some(created) if !validate_only => return respond(Ok(created), request_id),
+                _ => {}
+            }
+        }
         let prepared =
             self.gateway.prepare(order).map_err(|error| status::gateway_error(&error, None))?;
 
@@ -73,8 +83,10 @@ fn order(mut request: CreateCallsRequest) -> Result<CreateOrder, Status> {
     if request.route.is_empty() {
         "default".clone_into(&mut request.route);
     }
-    // Whatever changes what is placed makes another request; the key itself doesn't.
+    // Whatever changes what is placed makes another request; the key itself doesn't, nor
+    // does having it checked first.
     request.request_id.clear();
+    request.validate_only = false;
     let mut payload_hash = [0; 32];
     payload_hash.copy_from_slice(digest(&SHA256, &request.encode_to_vec()).as_ref());
     Ok(CreateOrder {

@@ -28,8 +28,11 @@ mod vendors;
 pub use server::{Bound, ServeError};
 pub use status::{DOMAIN, code_of};
 
-/// The largest message a client takes by default, in either direction.
+/// The largest answer: what clients take by default.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The largest request: 5,000 calls with a few kilobytes of variables each.
+pub const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 
 /// How long an RPC without a deadline waits for vendors.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);

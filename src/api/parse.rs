@@ -123,6 +123,10 @@ impl Findings {
 
     fn script(&mut self, script: call_spec::Script) -> Option<Script> {
         match script {
+            // A generated client sets the field when it copies an empty one.
+            call_spec::Script::Flow(text) | call_spec::Script::Audio(text) if text.is_empty() => {
+                None
+            }
             call_spec::Script::Flow(id) => self.bounded("flow", id, MAX_FLOW).map(Script::Flow),
             call_spec::Script::Audio(audio) => {
                 let audio = self.bounded("audio", audio, MAX_AUDIO)?;
@@ -235,7 +239,7 @@ impl Findings {
             if !(1..=MAX_VARIABLE_NAME).contains(&name.len())
                 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.$".contains(&b))
             {
-                self.note(path(), format!("expected a name of 1 to {MAX_VARIABLE_NAME} letters, digits, \"_\", \"-\" and \".\""));
+                self.note(path(), format!("expected a name of 1 to {MAX_VARIABLE_NAME} letters, digits, \"_\", \"-\", \".\" and \"$\""));
             }
             if value.len() > MAX_VARIABLE_VALUE {
                 self.note(

@@ -2,14 +2,17 @@
 
 use std::{collections::HashSet, hash::Hash, str::FromStr, time::Duration};
 
+use prost::Message;
 use tokio::time::Instant;
 use tonic::Status;
+use tonic_types::pb;
 
 use super::{CallApi, DEFAULT_PATIENCE, answer, page_token, render, status};
 use crate::{
     call::{MAX_SELECTED, Selector, Violation},
-    gateway::{Results, ResultsQuery},
-    proto::{GetCallResultsRequest, GetCallResultsResponse},
+    gateway::{Results, ResultsQuery, Warning},
+    ledger::Page,
+    proto::{Call, GetCallResultsRequest, GetCallResultsResponse},
 };
 
 const DEFAULT_PAGE: usize = 100;
@@ -22,43 +25,41 @@ impl CallApi {
         deadline: Option<Instant>,
     ) -> Result<GetCallResultsResponse, Status> {
         let query = query(request, deadline).map_err(|wrong| status::invalid_request(&wrong))?;
-        let selector = query.selector.clone();
-        let results = self
-            .gateway
-            .results(query)
-            .await
-            .map_err(|error| status::gateway_error(&error, None))?;
-        Ok(respond(&selector, results))
+        let (selector, after) = (query.selector.clone(), query.after);
+        let failed = |error| status::gateway_error(&error, None);
+        let Results { mut page, warnings } = self.gateway.results(query).await.map_err(failed)?;
+        let warnings: Vec<_> = warnings.iter().map(warning).collect();
+        let extra: usize = warnings.iter().map(|w| w.encoded_len() + 4).sum();
+        // What is too much for one answer comes with the next page. The ledger is asked
+        // again for the shorter one: it knows which ids without a call belong to it.
+        loop {
+            let calls: Vec<_> = page.calls.iter().map(|(call, _)| render::call(call)).collect();
+            let around: usize = page.not_found.iter().map(|id| id.len() + 4).sum();
+            let fitting = answer::fitting(&calls, extra + around);
+            if fitting < calls.len() {
+                page = self.gateway.page(&selector, after, fitting).await.map_err(failed)?;
+                continue;
+            }
+            return Ok(respond(&selector, page, calls, warnings));
+        }
     }
 }
 
-fn respond(selector: &Selector, results: Results) -> GetCallResultsResponse {
-    let Results { page, warnings } = results;
-    let mut next = page.next;
-    let mut not_found = page.not_found;
-    let (mut calls, mut total) = (Vec::with_capacity(page.calls.len()), 0);
-    let mut last = None;
-    for (call, position) in &page.calls {
-        let shown = render::call(call);
-        total += answer::size(&shown);
-        if total > answer::MAX_CALLS_BYTES && last.is_some() {
-            // The rest comes with the next page, and so does what is not found there.
-            next = last;
-            not_found.clear();
-            break;
-        }
-        calls.push(shown);
-        last = Some(*position);
-    }
-    let warnings = warnings
-        .iter()
-        .map(|warning| {
-            let subject = status::Subject { vendor: &warning.vendor, prefix: "", request_id: None };
-            status::render(&warning.error, subject)
-        })
-        .collect();
-    let next_page_token = next.map(|at| page_token::write(selector, at)).unwrap_or_default();
-    GetCallResultsResponse { calls, not_found, next_page_token, warnings }
+fn respond(
+    selector: &Selector,
+    page: Page,
+    mut calls: Vec<Call>,
+    warnings: Vec<pb::Status>,
+) -> GetCallResultsResponse {
+    // Only a call that is too large by itself is cut.
+    answer::shrink(&mut calls);
+    let next_page_token = page.next.map(|at| page_token::write(selector, at)).unwrap_or_default();
+    GetCallResultsResponse { calls, not_found: page.not_found, next_page_token, warnings }
+}
+
+fn warning(warning: &Warning) -> pb::Status {
+    let subject = status::Subject { vendor: &warning.vendor, prefix: "", request_id: None };
+    status::render(&warning.error, subject)
 }
 
 fn query(
@@ -70,11 +71,11 @@ fn query(
         selector(&request.call_ids, &request.request_id, &request.client_references, &mut wrong);
     let limit = match request.page_size {
         0 => DEFAULT_PAGE,
-        n @ 1..=MAX_PAGE => usize::try_from(n).unwrap_or(DEFAULT_PAGE),
-        n => {
+        n if n < 0 => {
             wrong.push(Violation::new("page_size", format!("is {n}; expected 0 to {MAX_PAGE}")));
             DEFAULT_PAGE
         }
+        n => usize::try_from(n.min(MAX_PAGE)).unwrap_or(DEFAULT_PAGE),
     };
     let max_staleness = request.max_staleness.and_then(|staleness| {
         Duration::try_from(staleness)

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::server::HealthReporter;
 
-use super::{CallApi, MAX_MESSAGE_BYTES};
+use super::{CallApi, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES};
 use crate::{
     config::Listen,
     gateway::Gateway,
@@ -111,7 +111,7 @@ impl Bound {
         let (reporter, health) = tonic_health::server::health_reporter();
         let watch = tokio::spawn(watch_health(gateway.clone(), reporter.clone()));
         let calls = CallServiceServer::new(CallApi::new(gateway))
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let router = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
@@ -171,9 +171,15 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 /// Healthy is who takes new calls: the ledger is asked, again and again.
 async fn watch_health(gateway: Gateway, reporter: HealthReporter) {
     let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
+    let mut told = None;
     loop {
         ticks.tick().await;
-        match gateway.ready().await {
+        let ready = gateway.ready().await;
+        // Whoever watches hears of changes, and of nothing else.
+        if told.replace(ready.is_ok()) == Some(ready.is_ok()) {
+            continue;
+        }
+        match ready {
             Ok(()) => {
                 reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
                 reporter.set_serving::<CallServiceServer<CallApi>>().await;

@@ -18,14 +18,18 @@ use crate::{
 /// `ErrorInfo.domain` of the gateway's own errors.
 pub const DOMAIN: &str = "dialplane";
 
-/// All of a status, encoded. Details travel in a trailer in base64, and common
-/// clients take no more than 8 KiB of trailers: this leaves room for the message and
-/// the other trailers.
+/// The trailers of an error that fits into what common clients take, which is 8 KiB of
+/// them: the details in base64 and the message, percent-encoded, with room for the
+/// names and for what proxies add.
+const MAX_TRAILER_BYTES: usize = 7_600;
+/// All details of a status, however short its message is.
 const MAX_STATUS_BYTES: usize = 5_400;
 /// What the list of wrong fields may take of that.
 const MAX_VIOLATIONS_BYTES: usize = 2_200;
 /// The most of a message.
 const MAX_MESSAGE_CHARS: usize = 300;
+/// The most of a message as it travels in a trailer.
+const MAX_ENCODED_MESSAGE_BYTES: usize = 480;
 
 /// The gRPC code of a cause: the table of `docs/errors.md`.
 pub fn code_of(cause: Cause) -> Code {
@@ -212,7 +216,22 @@ fn shorten(text: &str, max: usize) -> String {
     }
 }
 
-fn into_status(status: pb::Status) -> Status {
+/// The size of a message as it travels in a trailer: whatever is not printable ASCII
+/// takes three bytes for one.
+fn encoded_len(message: &str) -> usize {
+    message.bytes().map(|b| if matches!(b, b' '..=b'~') && b != b'%' { 1 } else { 3 }).sum()
+}
+
+fn for_a_trailer(message: &str) -> String {
+    let mut message = shorten(message, MAX_MESSAGE_CHARS);
+    while encoded_len(&message) > MAX_ENCODED_MESSAGE_BYTES {
+        message = shorten(&message, message.chars().count().saturating_sub(12));
+    }
+    message
+}
+
+fn into_status(mut status: pb::Status) -> Status {
+    status.message = for_a_trailer(&status.message);
     let code = Code::from_i32(status.code);
     let bytes = status.encode_to_vec();
     Status::with_details(code, status.message, bytes.into())
@@ -299,6 +318,29 @@ pub(super) fn deadline_exceeded(request_id: &RequestId) -> Status {
     })
 }
 
+/// The ledger could not be asked whether a request is a repetition: nothing was sent by
+/// this RPC, and what an earlier one sent is not known.
+pub(super) fn unasked(error: &GatewayError, request_id: &RequestId) -> Status {
+    if matches!(error, GatewayError::RequestIdReused(_)) {
+        return gateway_error(error, Some(request_id));
+    }
+    tracing::error!(%error, "the ledger could not be asked about a request id");
+    let metadata = BTreeMap::from([
+        ("dialed".to_owned(), "maybe".to_owned()),
+        ("request_id".to_owned(), request_id.to_string()),
+    ]);
+    let info =
+        ErrorInfo { reason: "LEDGER_UNAVAILABLE".to_owned(), domain: DOMAIN.to_owned(), metadata };
+    into_status(pb::Status {
+        code: Code::Unavailable as i32,
+        message:
+            "the ledger is not available, so it is not known whether this request was seen before; \
+                  repeat the very same request"
+                .to_owned(),
+        details: vec![any("ErrorInfo", &info), retry_info(Duration::from_secs(5))],
+    })
+}
+
 /// An error that ends an RPC.
 pub(super) fn gateway_error(error: &GatewayError, request_id: Option<&RequestId>) -> Status {
     let message = error.to_string();
@@ -322,16 +364,9 @@ pub(super) fn gateway_error(error: &GatewayError, request_id: Option<&RequestId>
             refusal(Code::AlreadyExists, "REQUEST_ID_REUSED", &message, Vec::new(), Some(id))
         }
         GatewayError::Ledger(LedgerError::Overloaded(_)) => {
-            let quota = pb::QuotaFailure {
-                violations: vec![pb::quota_failure::Violation {
-                    subject: "ledger".to_owned(),
-                    description: "too many changes wait to be written".to_owned(),
-                    ..Default::default()
-                }],
-            };
-            let more = vec![any("QuotaFailure", &quota), retry_info(Duration::from_secs(1))];
-            refusal(Code::ResourceExhausted, "LEDGER_OVERLOADED", &message, more, request_id)
+            overloaded("LEDGER_OVERLOADED", "ledger", &message, request_id)
         }
+        GatewayError::Overloaded => overloaded("OVERLOADED", "gateway", &message, request_id),
         GatewayError::Ledger(_) => {
             tracing::error!(error = %message, "the ledger is not available");
             // Where the file lies is the operator's business.
@@ -362,6 +397,23 @@ pub(super) fn gateway_error(error: &GatewayError, request_id: Option<&RequestId>
     }
 }
 
+fn overloaded(
+    reason: &str,
+    subject: &str,
+    message: &str,
+    request_id: Option<&RequestId>,
+) -> Status {
+    let quota = pb::QuotaFailure {
+        violations: vec![pb::quota_failure::Violation {
+            subject: subject.to_owned(),
+            description: message.to_owned(),
+            ..Default::default()
+        }],
+    };
+    let more = vec![any("QuotaFailure", &quota), retry_info(Duration::from_secs(1))];
+    refusal(Code::ResourceExhausted, reason, message, more, request_id)
+}
+
 /// Nothing was accepted, and nothing can have been dialled: the RPC fails with the
 /// first wrong call's error, and tells of all calls as far as there is room.
 pub(super) fn nothing_placed(
@@ -371,28 +423,33 @@ pub(super) fn nothing_placed(
 ) -> Status {
     let (error, subject) = first;
     let more = response.calls.len().saturating_sub(1);
-    let message = if more == 0 {
-        error.message.clone()
+    // A field of the gateway's own finding has its path in the message, too.
+    let path = if error.cause == Cause::InvalidCall && error.vendor.is_none() {
+        subject.prefix
     } else {
-        format!("none of {} calls was placed; the first error: {}", more + 1, error.message)
+        ""
+    };
+    let message = if more == 0 {
+        format!("{path}{}", error.message)
+    } else {
+        format!("none of {} calls was placed; the first error: {path}{}", more + 1, error.message)
     };
     let mut details = vec![any("ErrorInfo", &error_info(error, subject))];
     let list = violations.map(|(prefix, violation)| field_violation(&violation, &prefix));
     details.extend(bad_request(list.collect()));
     details.extend(extras(error, subject));
-    let mut status = pb::Status {
-        code: code_of(error.cause) as i32,
-        message: shorten(&message, MAX_MESSAGE_CHARS),
-        details,
-    };
-    let room = MAX_STATUS_BYTES.saturating_sub(status.encoded_len() + 64);
+    let mut status =
+        pb::Status { code: code_of(error.cause) as i32, message: for_a_trailer(&message), details };
+    let budget = MAX_TRAILER_BYTES.saturating_sub(encoded_len(&status.message)) / 4 * 3;
+    let room = budget.min(MAX_STATUS_BYTES).saturating_sub(status.encoded_len());
     status.details.extend(pack(response, room));
     into_status(status)
 }
 
 /// The response as a detail, with as many of its calls as fit.
 fn pack(mut response: CreateCallsResponse, room: usize) -> Option<Any> {
-    let mut left = room;
+    // The type's name, the request id, tags and lengths.
+    let mut left = room.saturating_sub(80 + response.request_id.len());
     let mut fitting = 0;
     for call in &mut response.calls {
         // What the caller gave itself need not travel in a trailer.

@@ -44,6 +44,10 @@ impl FromStr for CallId {
     type Err = IdentityError;
 
     fn from_str(text: &str) -> Result<Self, IdentityError> {
+        // Only the form that is given out: others would come back as another text.
+        if text.len() != 36 {
+            return Err(IdentityError::NotUuid);
+        }
         Uuid::try_parse(text).map(Self).map_err(|_| IdentityError::NotUuid)
     }
 }

@@ -9,12 +9,15 @@ use crate::{
     config::{Config, Listen},
     gateway::{Clock, Gateway, GatewayError, Recovery},
     http::ClientError,
-    ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
+    ledger::{
+        Ledger, LedgerError,
+        sqlite::{SqliteLedger, Tenancy},
+    },
 };
 
-/// How long exchanges under way may take to end when the gateway stops. Longer than
-/// any vendor's time-out would be of no use: an exchange can't outlive its own.
-const DRAIN: Duration = Duration::from_secs(60);
+/// What an exchange under way may need beyond its vendor's time-out when the gateway
+/// stops: for recording what came of it.
+const RECORDING: Duration = Duration::from_secs(10);
 
 /// How long connections may stay once nothing is under way any more: for answers on
 /// their way. Streams without an end, such as a health watch, are cut then.
@@ -25,6 +28,10 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 pub struct Running {
     gateway: Gateway,
     ledger: Arc<dyn Ledger>,
+    /// Kept until the very end: while this process may still send something, no other
+    /// may take up what is left.
+    tenancy: Tenancy,
+    drain: Duration,
     address: Listen,
     recovery: Recovery,
     stop: oneshot::Sender<()>,
@@ -53,9 +60,8 @@ pub enum StartError {
 /// # Errors
 /// When any part of it can't be had. Nothing was sent to a vendor then.
 pub async fn start(config: &Config) -> Result<Running, StartError> {
-    // The address first: a second gateway with the same configuration stops here,
-    // before it touches the ledger.
     let bound = Bound::new(&config.server.listen).await?;
+    let tenancy = Tenancy::take(&config.ledger)?;
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&config.ledger)?);
     let gateway = Gateway::new(config, Arc::clone(&ledger), Clock::system())?;
     let recovery = gateway.recover().await?;
@@ -65,7 +71,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         // A dropped sender asks for the end as well.
         let _ = stopped.await;
     }));
-    Ok(Running { gateway, ledger, address, recovery, stop, server })
+    let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
+    // A token may have to be fetched before, and once more after a refusal.
+    let drain = longest.unwrap_or_default() * 3 + RECORDING;
+    Ok(Running { gateway, ledger, tenancy, drain, address, recovery, stop, server })
 }
 
 impl Running {
@@ -91,7 +100,7 @@ impl Running {
     pub async fn stop(self) {
         self.gateway.stop();
         let _ = self.stop.send(());
-        if timeout(DRAIN, self.gateway.drained()).await.is_err() {
+        if timeout(self.drain, self.gateway.drained()).await.is_err() {
             tracing::warn!("exchanges under way were given up; their calls will be unconfirmed");
         }
         let mut server = self.server;
@@ -100,5 +109,6 @@ impl Running {
             server.abort();
         }
         self.ledger.close().await;
+        drop(self.tenancy);
     }
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::token::TokenStore;
+use super::{asking::Asking, token::TokenStore};
 use crate::{
     call::CallError,
     config::{Rate, VendorConfig},
@@ -24,11 +24,18 @@ pub struct Account {
     adapter: Arc<dyn Vendor>,
     pub(super) client: VendorClient,
     pub(super) tokens: TokenStore,
+    /// The calls it is being asked about.
+    pub(super) asking: Asking,
     turns: Arc<Semaphore>,
+    question_turns: Semaphore,
     max_in_flight: u32,
     rate: Rate,
     poll_interval: Duration,
     health: RwLock<Health>,
+}
+
+fn half(turns: u32) -> usize {
+    (turns / 2).max(1) as usize
 }
 
 /// How a vendor does.
@@ -47,7 +54,9 @@ impl Account {
             adapter: Arc::clone(&config.adapter),
             client: VendorClient::new(&config.link)?,
             tokens: TokenStore::default(),
+            asking: Asking::default(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
+            question_turns: Semaphore::new(half(config.max_in_flight)),
             max_in_flight: config.max_in_flight,
             rate: config.rate,
             poll_interval: config.poll_interval,
@@ -100,6 +109,20 @@ impl Account {
     /// more.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// How many questions may be under way at the same time: half of the turns, so that
+    /// calls find one.
+    pub(super) fn max_questions(&self) -> usize {
+        half(self.max_in_flight)
+    }
+
+    /// Waits for a turn to ask.
+    pub(super) async fn question_turn(
+        &self,
+    ) -> (Option<SemaphorePermit<'_>>, Option<OwnedSemaphorePermit>) {
+        let may_ask = self.question_turns.acquire().await.ok();
+        (may_ask, self.turn().await)
     }
 
     pub(super) fn went_well(&self, at: Timestamp) {

@@ -34,8 +34,27 @@ impl Gateway {
         work.await.unwrap_or(Err(GatewayError::Broken))
     }
 
+    /// What is recorded of a request id: the answer to give again. None when it is new.
+    ///
+    /// # Errors
+    /// When it was used for another payload, or the ledger can't be asked.
+    pub async fn recorded(
+        &self,
+        id: &RequestId,
+        payload_hash: [u8; 32],
+    ) -> Result<Option<Created>, GatewayError> {
+        match self.inner.ledger.request(id).await? {
+            None => Ok(None),
+            Some(record) => self.replay(id, payload_hash, record).await.map(Some),
+        }
+    }
+
     async fn run(self, prepared: Prepared) -> Result<Created, GatewayError> {
         let Prepared { request_id, payload_hash, create_time, mut calls } = prepared;
+        // More than fits into the semaphore can't come: a request has 5,000 calls at most.
+        let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+        let waiting = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);
+        let waiting = waiting.map_err(|_| GatewayError::Overloaded)?;
         let batches = self.batches(&mut calls);
         let request =
             NewRequest { id: request_id.clone(), payload_hash, create_time, calls: calls.clone() };
@@ -52,6 +71,7 @@ impl Gateway {
                 *place = call;
             }
         }
+        drop(waiting);
         Ok(Created { calls, replayed: false })
     }
 
@@ -107,12 +127,22 @@ pub(super) fn cut(account: &Arc<Account>, calls: Vec<Call>) -> Vec<Batch> {
         calls.iter().map(|call| Outgoing { id: call.id, order: &call.order }).collect();
     let plan = account.adapter().batches(&outgoing);
     let mut slots: Vec<Option<Call>> = calls.into_iter().map(Some).collect();
-    plan.into_iter()
-        .map(|members| Batch {
-            account: Arc::clone(account),
-            calls: members.into_iter().filter_map(|i| slots.get_mut(i)?.take()).collect(),
-            turn: None,
-        })
-        .filter(|batch| !batch.calls.is_empty())
-        .collect()
+    let batch = |calls| Batch { account: Arc::clone(account), calls, turn: None };
+    // Taken out of its slot, a call can't be in two batches, whatever the plan says.
+    let mut batches: Vec<_> = plan
+        .into_iter()
+        .map(|members| members.into_iter().filter_map(|i| slots.get_mut(i)?.take()).collect())
+        .filter(|calls: &Vec<_>| !calls.is_empty())
+        .map(batch)
+        .collect();
+    let forgotten: Vec<_> = slots.into_iter().flatten().collect();
+    if !forgotten.is_empty() {
+        tracing::error!(
+            vendor = account.name(),
+            calls = forgotten.len(),
+            "the adapter's plan leaves calls out"
+        );
+        batches.extend(forgotten.into_iter().map(|call| batch(vec![call])));
+    }
+    batches
 }

@@ -1,15 +1,25 @@
 //! Hands batches to their vendors, each in its turn, and records what came back.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{Gateway, account::Account};
 use crate::{
-    call::{Call, CallError, CallState, Cause, Observation},
-    ledger::News,
+    call::{Call, CallError, Cause, Observation},
+    ledger::{Claim, LedgerError, News},
 };
+
+/// How long a caller waits for a ledger that can't be written. The work goes on after.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause before a ledger that failed is tried again, at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The same, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Calls that go to their vendor in one exchange.
 #[derive(Debug)]
@@ -25,7 +35,8 @@ pub(super) struct Batch {
 
 impl Gateway {
     /// Sends all batches, each as soon as its vendor has a turn for it, and gives the
-    /// calls as they are recorded afterwards, in any order.
+    /// calls as they are recorded afterwards, in any order. When the gateway stops, those
+    /// that wait still stay as they are.
     pub(super) async fn dispatch(&self, batches: Vec<Batch>) -> Vec<Call> {
         let mut done = Vec::with_capacity(batches.iter().map(|batch| batch.calls.len()).sum());
         let mut under_way = JoinSet::new();
@@ -55,15 +66,15 @@ impl Gateway {
         let mut done = Vec::new();
         let mut under_way = JoinSet::new();
         for mut batch in line {
-            let Some(turn) = batch.account.turn().await else { break };
-            batch.turn = Some(turn);
+            let turn = if self.is_stopping() { None } else { batch.account.turn().await };
+            // The wait may have been long.
+            if turn.is_none() || self.is_stopping() {
+                done.extend(batch.calls);
+                continue;
+            }
+            batch.turn = turn;
             let gateway = self.clone();
-            under_way.spawn(async move {
-                let (batch, over) = gateway.take_turn(batch).await;
-                let mut calls = gateway.hand_over(batch).await;
-                calls.extend(over);
-                calls
-            });
+            under_way.spawn(gateway.take_turn(batch));
             while let Some(finished) = under_way.try_join_next() {
                 done.extend(finished.unwrap_or_default());
             }
@@ -74,36 +85,37 @@ impl Gateway {
         done
     }
 
-    /// Records that a waiting batch is being handed over. What has expired meanwhile, or
-    /// can't be recorded, leaves it.
-    async fn take_turn(&self, mut batch: Batch) -> (Batch, Vec<Call>) {
-        let now = self.inner.clock.now();
-        let news = batch
-            .calls
-            .iter()
-            .map(|call| {
-                let expired = call.order.expire_time.is_some_and(|end| end <= now);
-                let observation =
-                    if expired { Observation::Expired } else { Observation::Dispatching };
-                News { call: call.id, observation, at: now }
+    /// Claims a batch that waited, and sends what is ours of it.
+    async fn take_turn(self, mut batch: Batch) -> Vec<Call> {
+        let claimed = self
+            .insist(PATIENCE, || {
+                let ids = batch.calls.iter().map(|call| call.id).collect();
+                self.inner.ledger.claim(ids, self.inner.clock.now())
             })
-            .collect();
-        let recorded = match self.inner.ledger.observe(news).await {
-            Ok(calls) => calls,
-            Err(error) => {
-                // They are recorded as waiting, so that is what the caller is told, and
-                // they go out after the next start.
-                tracing::error!(%error, vendor = batch.account.name(), "calls were not sent, because that could not be recorded");
-                let waiting = std::mem::take(&mut batch.calls);
-                return (batch, waiting);
+            .await;
+        match claimed {
+            Ok(Claim { mine, others }) => {
+                let mut done = others;
+                done.extend(self.hand_over(Batch { calls: mine, ..batch }).await);
+                done
             }
-        };
-        // Only what is recorded as being handed over may be: another gateway may have
-        // been faster.
-        let (mine, over) =
-            recorded.into_iter().partition(|call| call.state == CallState::Dispatching);
-        batch.calls = mine;
-        (batch, over)
+            Err(error) => {
+                // They are recorded as waiting, and that is what the caller is told.
+                tracing::error!(%error, vendor = batch.account.name(), "waiting calls can't be claimed; they wait on");
+                batch.turn = None;
+                let waiting = batch.calls.clone();
+                self.inner.tasks.spawn(self.clone().later(batch));
+                waiting
+            }
+        }
+    }
+
+    /// Tries a batch again after a while.
+    fn later(self, batch: Batch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            sleep(LONGEST_PAUSE).await;
+            self.dispatch(vec![batch]).await;
+        })
     }
 
     /// Sends a batch that has its turn, and records the outcome of each call.
@@ -112,8 +124,7 @@ impl Gateway {
         if calls.is_empty() {
             return Vec::new();
         }
-        let now = self.inner.clock.now();
-        let outcomes = self.place(&account, &calls, now).await;
+        let outcomes = self.place(&account, &calls).await;
         drop(turn);
         let at = self.inner.clock.now();
         let news: Vec<_> = calls
@@ -121,31 +132,64 @@ impl Gateway {
             .zip(outcomes)
             .map(|(call, observation)| News { call: call.id, observation, at })
             .collect();
-        match self.inner.ledger.observe(news.clone()).await {
+        match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
             Ok(recorded) => recorded,
             Err(error) => {
-                tracing::error!(%error, vendor = account.name(), calls = calls.len(), "outcomes could not be recorded");
-                // What was not sent may be told as it is. Of what was, the ledger only
-                // knows that it was being handed over: so does the caller.
+                tracing::error!(%error, vendor = account.name(), calls = calls.len(), "outcomes can't be recorded; they are kept in memory");
+                let gateway = self.clone();
+                self.inner.tasks.spawn(async move {
+                    let recorded = gateway
+                        .insist(Duration::MAX, || gateway.inner.ledger.observe(news.clone()))
+                        .await;
+                    if let Err(error) = recorded {
+                        tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
+                    }
+                });
+                // The ledger only knows that they were being handed over. So does the
+                // caller, until it is written.
                 let doubt = CallError::new(
                     Cause::InDoubt,
                     "LEDGER_UNAVAILABLE",
-                    "the call went out, and the vendor's answer could not be recorded",
+                    "the call went out, and the vendor's answer is not recorded yet",
                 );
-                fail_in_memory(calls, &doubt, at)
+                let unconfirmed = |mut call: Call| {
+                    call.apply(Observation::Failed(doubt.clone()), at);
+                    call
+                };
+                calls.into_iter().map(unconfirmed).collect()
             }
         }
     }
-}
 
-fn fail_in_memory(calls: Vec<Call>, error: &CallError, now: Timestamp) -> Vec<Call> {
-    calls
-        .into_iter()
-        .map(|mut call| {
-            call.apply(Observation::Failed(error.clone()), now);
-            call
-        })
-        .collect()
+    /// Asks the ledger again and again while it fails, for as long as there is patience;
+    /// once the gateway stops, only as long as a caller would wait.
+    async fn insist<T, F>(
+        &self,
+        patience: Duration,
+        mut change: impl FnMut() -> F,
+    ) -> Result<T, LedgerError>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match change().await {
+                Ok(done) => return Ok(done),
+                // Neither of these gets better.
+                Err(error @ (LedgerError::Closed | LedgerError::NoSuchCall(_))) => {
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            let patience = if self.is_stopping() { patience.min(PATIENCE) } else { patience };
+            if started.elapsed() >= patience {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
 }
 
 fn by_account(batches: Vec<Batch>) -> Vec<Vec<Batch>> {

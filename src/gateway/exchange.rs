@@ -2,54 +2,85 @@
 //! by its adapter.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
-use super::{Gateway, account::Account};
+use super::{Gateway, account::Account, bounds, token::TokenUse};
 use crate::{
     call::{Call, CallError, Cause, Observation},
     http::{Failure, HttpReply},
     vendors::{Context, Outgoing, Placement},
 };
 
+/// What came of sending a batch.
+enum Sent {
+    /// One for each call, in its order.
+    Outcomes(Vec<Observation>),
+    /// The vendor did not take this token, and so did nothing.
+    TokenRefused(u64),
+}
+
 impl Gateway {
     /// Hands a batch to its vendor and gives the outcome of each call, in its order.
-    pub(super) async fn place(
-        &self,
-        account: &Account,
-        calls: &[Call],
-        now: Timestamp,
-    ) -> Vec<Observation> {
-        let batch: Vec<_> =
-            calls.iter().map(|call| Outgoing { id: call.id, order: &call.order }).collect();
+    pub(super) async fn place(&self, account: &Account, calls: &[Call]) -> Vec<Observation> {
         let mut refused_token = None;
         loop {
-            let token = match account.token(refused_token).await {
-                Ok(token) => token,
-                Err(fault) => {
-                    return self.all(account, calls, account.vendor_error(fault, None), now);
-                }
-            };
-            let context = Context { now, token: token.as_ref().map(|token| &token.secret) };
-            let request = match account.adapter().place(&batch, &context) {
-                Ok(request) => request,
-                Err(fault) => {
-                    return self.all(account, calls, account.vendor_error(fault, None), now);
-                }
-            };
-            let reply = match account.client.send(&request).await {
-                Ok(reply) => reply,
-                Err(failure) => {
-                    return self.all(account, calls, account.line_error(&failure), now);
-                }
-            };
-            // A readable "no" to the token: a fresh one may do, once.
-            if let Some(token) = token
-                && refused_token.is_none()
-                && matches!(reply.status, 401 | 403)
-            {
-                refused_token = Some(token.generation);
-                continue;
+            let token = account.token(refused_token).await;
+            // Only now: recording and a token may have taken their time.
+            let now = self.inner.clock.now();
+            let is_due = |call: &&Call| call.order.expire_time.is_none_or(|end| end > now);
+            let due: Vec<_> = calls.iter().filter(is_due).collect();
+            let batch: Vec<_> =
+                due.iter().map(|call| Outgoing { id: call.id, order: &call.order }).collect();
+            if batch.is_empty() {
+                return calls.iter().map(|_| Observation::Expired).collect();
             }
-            return self.outcomes(account, &batch, &reply, now);
+            let outcomes =
+                match self.send(account, &batch, token, refused_token.is_none(), now).await {
+                    Sent::Outcomes(outcomes) => outcomes,
+                    Sent::TokenRefused(generation) => {
+                        refused_token = Some(generation);
+                        continue;
+                    }
+                };
+            let mut outcomes = outcomes.into_iter();
+            return calls
+                .iter()
+                .map(|call| {
+                    let sent = is_due(&call).then(|| outcomes.next()).flatten();
+                    sent.unwrap_or(Observation::Expired)
+                })
+                .collect();
+        }
+    }
+
+    async fn send(
+        &self,
+        account: &Account,
+        batch: &[Outgoing<'_>],
+        token: Result<Option<TokenUse>, CallError>,
+        may_renew: bool,
+        now: Timestamp,
+    ) -> Sent {
+        let all = |error| Sent::Outcomes(self.all(account, batch.len(), error, now));
+        let token = match token {
+            Ok(token) => token,
+            Err(error) => return all(error),
+        };
+        let context = Context { now, token: token.as_ref().map(|token| &token.secret) };
+        let request = match account.adapter().place(batch, &context) {
+            Ok(request) => request,
+            Err(fault) => return all(account.vendor_error(fault, None)),
+        };
+        let reply = match account.client.send(&request).await {
+            Ok(reply) => reply,
+            Err(failure) => return all(account.line_error(&failure)),
+        };
+        match token {
+            // A readable "no" to the token: a fresh one may do, once.
+            Some(token) if may_renew && matches!(reply.status, 401 | 403) => {
+                Sent::TokenRefused(token.generation)
+            }
+            _ => Sent::Outcomes(self.outcomes(account, batch, &reply, now)),
         }
     }
 
@@ -70,7 +101,7 @@ impl Gateway {
             .into_iter()
             .map(|placement| match placement {
                 Placement::Accepted { vendor_call_id, vendor_request_id, data } => {
-                    Observation::Accepted { vendor_call_id, vendor_request_id, data }
+                    accepted(vendor_call_id, vendor_request_id, data)
                 }
                 Placement::Fault(fault) => {
                     let mut error = account.vendor_error(fault, Some(reply.status));
@@ -105,12 +136,12 @@ impl Gateway {
     fn all(
         &self,
         account: &Account,
-        calls: &[Call],
+        count: usize,
         error: CallError,
         now: Timestamp,
     ) -> Vec<Observation> {
         account.went_wrong(&error, now);
-        calls.iter().map(|_| Observation::Failed(error.clone())).collect()
+        std::iter::repeat_n(Observation::Failed(error), count).collect()
     }
 
     /// Sends a question and gives the answer; a vendor that can't be asked now is no
@@ -120,35 +151,31 @@ impl Gateway {
         account: &Account,
         write: impl Fn(&Context<'_>) -> Option<crate::http::HttpRequest>,
     ) -> Result<HttpReply, CallError> {
-        let mut refused_token = None;
-        loop {
-            let token = account
-                .token(refused_token)
-                .await
-                .map_err(|fault| account.vendor_error(fault, None))?;
-            let now = self.inner.clock.now();
-            let context = Context { now, token: token.as_ref().map(|token| &token.secret) };
-            let Some(request) = write(&context) else {
-                return Err(CallError::new(
-                    Cause::Unsupported,
-                    "RESULTS_ARE_PUSHED",
-                    format!("{} can't be asked for results; it posts them", account.name()),
-                ));
-            };
-            let reply = account
-                .client
-                .send(&request)
-                .await
-                .map_err(|failure| unanswered(account, &failure))?;
-            if let Some(token) = token
-                && refused_token.is_none()
-                && matches!(reply.status, 401 | 403)
-            {
-                refused_token = Some(token.generation);
-                continue;
-            }
-            return Ok(reply);
-        }
+        // No vendor wants a token for questions.
+        let context = Context { now: self.inner.clock.now(), token: None };
+        let Some(request) = write(&context) else {
+            return Err(CallError::new(
+                Cause::Unsupported,
+                "RESULTS_ARE_PUSHED",
+                format!("{} can't be asked for results; it posts them", account.name()),
+            ));
+        };
+        account.client.send(&request).await.map_err(|failure| unanswered(account, &failure))
+    }
+}
+
+/// An id that is longer than any id known is none: the vendor said yes, and under which
+/// name is not known.
+fn accepted(
+    vendor_call_id: Option<String>,
+    vendor_request_id: Option<String>,
+    data: Map<String, Value>,
+) -> Observation {
+    let short = |id: &String| id.len() <= bounds::MAX_ID_BYTES;
+    Observation::Accepted {
+        vendor_call_id: vendor_call_id.filter(short),
+        vendor_request_id: vendor_request_id.filter(short),
+        data: bounds::data(data),
     }
 }
 

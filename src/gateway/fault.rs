@@ -3,9 +3,9 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::account::Account;
+use super::{account::Account, bounds::MAX_ID_BYTES};
 use crate::{
-    call::{CallError, Cause, Fault, VendorFault, Violation, mask_digits},
+    call::{CallError, Cause, Dialed, Fault, VendorFault, Violation, mask_digits},
     http::Failure,
 };
 
@@ -13,11 +13,9 @@ use crate::{
 const MAX_MESSAGE: usize = 200;
 /// The most of a vendor's code and reason that is kept.
 const MAX_CODE: usize = 48;
-/// Ids longer than this are not kept: an answer holds thousands of them.
-const MAX_ID: usize = 128;
 
 /// How long to wait before an unreachable vendor is tried again.
-const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
+pub(super) const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 
 impl Account {
     /// A vendor's refusal, or an answer that leaves a call in doubt.
@@ -52,12 +50,26 @@ impl Account {
             vendor: Some(VendorFault {
                 vendor: name.to_owned(),
                 domain: Cow::Borrowed(self.adapter().domain()),
-                code: fault.code.map(|code| cut(&code, MAX_CODE)),
+                code: fault.code.map(|code| tidy(&code, MAX_CODE)),
                 message: said,
                 http_status,
-                request_id: fault.request_id.filter(|id| id.len() <= MAX_ID),
+                request_id: fault.request_id.filter(|id| id.len() <= MAX_ID_BYTES),
             }),
         }
+    }
+
+    /// A failure that is the result of a call the vendor had taken. Unless its word says
+    /// otherwise, a phone may have rung before it failed.
+    pub(super) fn reported_error(&self, fault: Fault) -> CallError {
+        let dialed = fault.dialed.unwrap_or(Dialed::Maybe);
+        let mut error = self.vendor_error(fault, None);
+        error.dialed = dialed;
+        // Waiting helps a request that was refused; this one was not.
+        error.retry_after = None;
+        if let Some(said) = error.vendor.as_ref().map(|v| v.message.as_str()) {
+            error.message = format!("{} reports that the call failed: {said}", self.name());
+        }
+        error
     }
 
     /// No answer at all: the vendor had no part in this error, so it is the gateway's.
@@ -83,35 +95,45 @@ impl Account {
     }
 }
 
-/// One line of printable text, no longer than `max` bytes, with every run of seven
-/// or more digits masked: vendors repeat people's numbers in their messages.
+/// One line of printable text, no longer than `max` bytes, with every number of seven
+/// or more digits masked, also when it is written in groups: vendors repeat people's
+/// numbers in their messages.
 pub(super) fn tidy(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max + 16));
-    let mut digits = String::new();
+    // Digits and what stands between them, until it is known whether they are a number.
+    let mut group = String::new();
     // What lies far behind the cut can't show.
     for c in text.chars().take(max * 2) {
-        if c.is_ascii_digit() {
-            digits.push(c);
+        let between = matches!(c, ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}');
+        if c.is_ascii_digit() || (between && !group.is_empty()) {
+            group.push(c);
             continue;
         }
-        flush(&mut out, &mut digits);
+        flush(&mut out, &mut group);
         if !(c.is_control() || c == ' ') {
             out.push(c);
         } else if !out.ends_with(' ') {
             out.push(' ');
         }
     }
-    flush(&mut out, &mut digits);
+    flush(&mut out, &mut group);
     cut(out.trim(), max)
 }
 
-fn flush(out: &mut String, digits: &mut String) {
-    if digits.len() >= 7 {
-        out.push_str(&mask_digits(digits));
+fn flush(out: &mut String, group: &mut String) {
+    let digits: String = group.chars().filter(char::is_ascii_digit).collect();
+    if digits.len() < 7 {
+        out.push_str(group);
     } else {
-        out.push_str(digits);
+        let masked = mask_digits(&digits);
+        let mut masked = masked.chars();
+        out.extend(
+            group
+                .chars()
+                .map(|c| if c.is_ascii_digit() { masked.next().unwrap_or('*') } else { c }),
+        );
     }
-    digits.clear();
+    group.clear();
 }
 
 fn cut(text: &str, max: usize) -> String {
@@ -137,6 +159,18 @@ mod tests {
             tidy("Invalid number\n +919812345001 (code 205)", 200),
             "Invalid number +9198*****001 (code 205)"
         );
+    }
+
+    #[test]
+    fn numbers_in_groups_are_masked_too() {
+        for text in ["98123-45001", "(981) 234 5001", "+91 98123 45001", "98.12.34.50.01"] {
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            let tidied = tidy(text, 200);
+            let shown: String =
+                tidied.chars().filter(|c| c.is_ascii_digit() || *c == '*').collect();
+            assert_eq!(shown, mask_digits(&digits), "{text}");
+        }
+        assert_eq!(tidy("code 402, HTTP 402", 200), "code 402, HTTP 402");
     }
 
     proptest! {

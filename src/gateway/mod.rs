@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -14,6 +15,9 @@ use crate::{
 };
 
 mod account;
+mod ask;
+mod asking;
+mod bounds;
 mod clock;
 mod create;
 mod dispatch;
@@ -45,7 +49,12 @@ struct Inner {
     clock: Clock,
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
+    /// Calls that may wait for their turn, so that memory stays bounded.
+    waiting: Arc<Semaphore>,
 }
+
+/// How many calls may be on their way at the same time, waiting ones included.
+const MAX_WAITING: usize = 100_000;
 
 /// Why the gateway did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -66,6 +75,11 @@ pub enum GatewayError {
     /// The ledger did not do its part; nothing was sent.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Too many calls wait already.
+    #[error(
+        "{MAX_WAITING} calls wait for their turn, which is all the gateway takes; nothing was sent"
+    )]
+    Overloaded,
     /// The gateway is about to stop.
     #[error("the gateway is stopping and takes no new calls")]
     Stopping,
@@ -95,6 +109,7 @@ impl Gateway {
             ledger,
             clock,
             tasks: TaskTracker::new(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -120,7 +135,13 @@ impl Gateway {
         Ok(self.inner.ledger.ready().await?)
     }
 
-    /// Takes no new calls from now on.
+    /// No new calls are taken, and no more waiting ones are sent.
+    fn is_stopping(&self) -> bool {
+        self.inner.tasks.is_closed()
+    }
+
+    /// Takes no new calls from now on. Exchanges under way go on to their end; calls that
+    /// wait for their turn stay as recorded, for the next start.
     pub fn stop(&self) {
         self.inner.tasks.close();
     }

@@ -182,7 +182,8 @@ fn verdict(
     let (cause, reason, violations) = if !violations.is_empty() || objections.iter().any(wrong) {
         let mut all = violations;
         for objection in objections.into_iter().filter(wrong) {
-            if !all.iter().any(|v| v.field == objection.violation.field) {
+            // An empty list is no news of a number that could not be read.
+            if !all.iter().any(|v| v.field.starts_with(&objection.violation.field)) {
                 all.push(objection.violation);
             }
         }

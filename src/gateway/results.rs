@@ -2,18 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::{Gateway, GatewayError, account::Account};
+use super::{
+    Gateway, GatewayError,
+    account::Account,
+    ask::{Round, distinct, questions},
+};
 use crate::{
-    call::{
-        Call, CallError, CallId, Cause, Observation, Position, Report, ReportedState, Retry,
-        Selector,
-    },
-    ledger::{News, Page},
-    vendors::Placed,
+    call::{Call, CallError, CallId, Cause, Position, Selector},
+    ledger::Page,
 };
 
 /// Which calls are wanted, and how fresh.
@@ -50,163 +49,116 @@ pub struct Warning {
     pub error: CallError,
 }
 
-/// Calls that one question is about.
-#[derive(Debug)]
-struct Question {
-    account: Arc<Account>,
-    calls: Vec<Call>,
-}
-
 impl Gateway {
     /// The selected calls, as fresh as they can be had in time.
     ///
     /// # Errors
     /// When the ledger can't be read.
     pub async fn results(&self, query: ResultsQuery) -> Result<Results, GatewayError> {
-        let mut page = self.inner.ledger.page(&query.selector, query.after, query.limit).await?;
-        let (questions, mut warnings) = self.questions(&page, query.max_staleness);
-        if questions.is_empty() {
-            return Ok(Results { page, warnings });
-        }
-        let vendors: Vec<String> =
-            questions.iter().map(|question| question.account.name().to_owned()).collect();
-        // The asking goes on without this caller: what it learns is worth keeping.
-        let gateway = self.clone();
-        let asking = self.inner.tasks.spawn(async move { gateway.ask_all(questions).await });
-        match timeout(query.patience, asking).await {
-            Ok(Ok((fresh, failed))) => {
+        let mut page = self.page(&query.selector, query.after, query.limit).await?;
+        let (rounds, mut warnings) = self.rounds(&page, query.max_staleness);
+        if !rounds.is_empty() {
+            let vendors: Vec<_> = rounds.iter().map(|r| r.account.name().to_owned()).collect();
+            // The asking goes on without this caller: what it learns is worth keeping.
+            let asking = self.inner.tasks.spawn(self.clone().ask(rounds));
+            if let Ok(Ok((fresh, failed))) = timeout(query.patience, asking).await {
                 warnings.extend(failed);
                 renew(&mut page, fresh);
-            }
-            Ok(Err(_)) | Err(_) => {
-                page = self.inner.ledger.page(&query.selector, query.after, query.limit).await?;
-                warnings.extend(vendors.into_iter().map(|vendor| Warning {
-                    error: CallError::new(
-                        Cause::Unreachable,
-                        "VENDOR_TOO_SLOW",
-                        format!("{vendor} was asked, and its answer did not come in time"),
-                    ),
-                    vendor,
-                }));
+            } else {
+                page = self.page(&query.selector, query.after, query.limit).await?;
+                warnings.extend(vendors.iter().map(|vendor| too_slow(vendor)));
             }
         }
         Ok(Results { page, warnings: distinct(warnings) })
     }
 
-    /// Who has to be asked about which calls of the page.
-    fn questions(
+    /// The selected calls as they are known.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub async fn page(
         &self,
-        page: &Page,
-        max_staleness: Option<Duration>,
-    ) -> (Vec<Question>, Vec<Warning>) {
+        selector: &Selector,
+        after: Position,
+        limit: usize,
+    ) -> Result<Page, GatewayError> {
+        Ok(self.inner.ledger.page(selector, after, limit).await?)
+    }
+
+    /// Who has to be asked about which calls of the page, and why some can't be.
+    fn rounds(&self, page: &Page, wanted: Option<Duration>) -> (Vec<Round>, Vec<Warning>) {
         let now = self.inner.clock.now();
         let mut stale: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+        let mut warnings = Vec::new();
         for (call, _) in page.calls.iter().filter(|(call, _)| call.state.is_with_vendor()) {
-            let Some(account) = self.inner.accounts.get(&call.vendor) else { continue };
-            if is_stale(call, max_staleness.unwrap_or(account.poll_interval()), now) {
-                stale.entry(account.name()).or_default().push(call);
+            match self.inner.accounts.get(&call.vendor) {
+                Some(account) => {
+                    if is_stale(call, wanted.unwrap_or(account.poll_interval()), now) {
+                        stale.entry(account.name()).or_default().push(call);
+                    }
+                }
+                None => warnings.push(not_configured(&call.vendor)),
             }
         }
-        let (mut questions, mut warnings) = (Vec::new(), Vec::new());
+        let mut rounds = Vec::new();
         for (name, calls) in stale {
             let Some(account) = self.inner.accounts.get(name) else { continue };
-            if !account.adapter().capabilities().pull_results {
-                // An explicit wish that can't be met is worth a word; the usual one isn't.
-                if max_staleness.is_some() {
-                    warnings.push(Warning { vendor: name.to_owned(), error: pushed_only(account) });
-                }
-                continue;
-            }
-            let placed: Vec<_> = calls.iter().map(|call| placed(call)).collect();
-            for members in account.adapter().questions(&placed) {
-                let calls = members.into_iter().filter_map(|i| calls.get(i).map(|c| (*c).clone()));
-                questions.push(Question { account: Arc::clone(account), calls: calls.collect() });
+            let (round, unasked) = round(account, &calls);
+            rounds.extend(round);
+            // An explicit wish that can't be met is worth a word; the usual one isn't.
+            if wanted.is_some() {
+                warnings.extend(unasked);
             }
         }
-        (questions, warnings)
-    }
-
-    async fn ask_all(self, questions: Vec<Question>) -> (Vec<Call>, Vec<Warning>) {
-        let width = questions.iter().map(|q| q.account.max_in_flight()).max().unwrap_or(1);
-        let gateway = &self;
-        let answers: Vec<_> = stream::iter(questions)
-            .map(|question| async move {
-                let vendor = question.account.name().to_owned();
-                gateway.ask_one(question).await.map_err(|error| Warning { vendor, error })
-            })
-            .buffer_unordered(width.max(1) as usize)
-            .collect()
-            .await;
-        let (mut fresh, mut warnings) = (Vec::new(), Vec::new());
-        for answer in answers {
-            match answer {
-                Ok(calls) => fresh.extend(calls),
-                Err(warning) => warnings.push(warning),
-            }
-        }
-        (fresh, warnings)
-    }
-
-    async fn ask_one(&self, question: Question) -> Result<Vec<Call>, CallError> {
-        let Question { account, calls } = question;
-        let asked: Vec<_> = calls.iter().map(placed).collect();
-        let turn = account.turn().await;
-        let reply = self.question(&account, |context| account.adapter().ask(&asked, context)).await;
-        drop(turn);
-        let at = self.inner.clock.now();
-        let reports = reply.and_then(|reply| {
-            account
-                .adapter()
-                .read_answer(&asked, &reply)
-                .map_err(|fault| account.vendor_error(fault, Some(reply.status)))
-        });
-        let reports = match reports {
-            Ok(reports) => reports,
-            Err(error) => {
-                account.went_wrong(&error, at);
-                return Err(error);
-            }
-        };
-        account.went_well(at);
-        let news = calls.iter().zip(reports).map(|(call, report)| News {
-            call: call.id,
-            observation: Observation::Reported { report: reported(&account, report), asked: true },
-            at,
-        });
-        self.inner.ledger.observe(news.collect()).await.map_err(|error| {
-            CallError::new(
-                Cause::Unreachable,
-                "LEDGER_UNAVAILABLE",
-                format!("what {} answered could not be recorded: {error}", account.name()),
-            )
-        })
+        (rounds, warnings)
     }
 }
 
-fn reported(account: &Account, report: Report) -> ReportedState {
-    let Report { state, attempts, data, error } = report;
-    ReportedState {
-        state,
-        attempts,
-        data,
-        error: error.map(|fault| account.vendor_error(fault, None)),
+/// What a vendor is to be asked about its calls, and why some of them are left out.
+fn round(account: &Arc<Account>, calls: &[&Call]) -> (Option<Round>, Vec<Warning>) {
+    let warn = |reason, message: String| Warning {
+        vendor: account.name().to_owned(),
+        error: CallError::new(Cause::Unsupported, reason, message),
+    };
+    let name = account.name();
+    if !account.adapter().capabilities().pull_results {
+        let message = format!("{name} can't be asked for results; it posts them");
+        return (None, vec![warn("RESULTS_ARE_PUSHED", message)]);
     }
+    let mut unasked = Vec::new();
+    let asked = account.asking.begin(calls.iter().map(|call| call.id));
+    let mine: Vec<_> = calls.iter().copied().filter(|call| asked.contains(call.id)).collect();
+    if mine.len() < calls.len() {
+        let message = format!("{name} is being asked about some of the calls by another request");
+        unasked.push(warn("BEING_ASKED", message));
+    }
+    let questions = questions(account, &mine);
+    if questions.iter().map(Vec::len).sum::<usize>() < mine.len() {
+        let message =
+            format!("{name} gave no id for some of the calls, and can't be asked about them");
+        unasked.push(warn("NO_VENDOR_CALL_ID", message));
+    }
+    let round = Round { account: Arc::clone(account), questions, asked };
+    ((!round.questions.is_empty()).then_some(round), unasked)
 }
 
-fn placed(call: &Call) -> Placed<'_> {
-    Placed {
-        vendor_call_id: call.vendor_call_id.as_deref(),
-        to: &call.order.to,
-        script: call.order.script.as_ref(),
-        create_time: call.create_time,
-        retries: call.order.retry.is_some_and(Retry::is_wanted),
-    }
+fn too_slow(vendor: &str) -> Warning {
+    let message = format!("{vendor} was asked, and its answer did not come in time");
+    let error = CallError::new(Cause::Unreachable, "VENDOR_TOO_SLOW", message);
+    Warning { vendor: vendor.to_owned(), error }
+}
+
+fn not_configured(vendor: &str) -> Warning {
+    let message = format!("{vendor} is not configured any more, so it can't be asked");
+    let error = CallError::new(Cause::Operator, "VENDOR_NOT_CONFIGURED", message);
+    Warning { vendor: vendor.to_owned(), error }
 }
 
 fn is_stale(call: &Call, max: Duration, now: Timestamp) -> bool {
     let known_at = call.asked_time.map_or(call.update_time, |asked| asked.max(call.update_time));
-    let age = now.duration_since(known_at).max(SignedDuration::ZERO);
-    age.unsigned_abs() >= max
+    let age = now.duration_since(known_at);
+    // Known in the future: the clock was set back, and how old it is, nobody knows.
+    age.is_negative() || age.unsigned_abs() >= max
 }
 
 fn renew(page: &mut Page, fresh: Vec<Call>) {
@@ -216,26 +168,4 @@ fn renew(page: &mut Page, fresh: Vec<Call>) {
             *call = newer;
         }
     }
-}
-
-fn pushed_only(account: &Account) -> CallError {
-    CallError::new(
-        Cause::Unsupported,
-        "RESULTS_ARE_PUSHED",
-        format!("{} can't be asked for results; it posts them", account.name()),
-    )
-}
-
-/// One warning for each vendor and reason, however many questions met it.
-fn distinct(warnings: Vec<Warning>) -> Vec<Warning> {
-    let mut kept: Vec<Warning> = Vec::new();
-    for warning in warnings {
-        let known = kept
-            .iter()
-            .any(|w| w.vendor == warning.vendor && w.error.reason == warning.error.reason);
-        if !known {
-            kept.push(warning);
-        }
-    }
-    kept
 }

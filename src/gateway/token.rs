@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::{sync::Mutex, time::Instant};
 
-use super::account::Account;
+use super::{account::Account, fault::UNREACHABLE_WAIT};
 use crate::{
-    call::{Cause, Fault},
+    call::{CallError, Cause},
     config::Secret,
     http::Failure,
 };
@@ -37,7 +37,7 @@ pub(super) struct TokenUse {
 impl Account {
     /// The token to send; none for vendors without. `refused` names a token that the
     /// vendor did not take: it is not given again.
-    pub(super) async fn token(&self, refused: Option<u64>) -> Result<Option<TokenUse>, Fault> {
+    pub(super) async fn token(&self, refused: Option<u64>) -> Result<Option<TokenUse>, CallError> {
         let Some(request) = self.adapter().token_request() else {
             return Ok(None);
         };
@@ -52,13 +52,20 @@ impl Account {
         // Nothing was said of a call yet, so whatever goes wrong here, nobody was
         // dialled.
         let reply = self.client.send(&request).await.map_err(|failure| {
-            let message = match failure {
-                Failure::NotSent { .. } => "the identity server can't be reached",
-                Failure::InDoubt { .. } => "the identity server did not answer",
+            let what = match failure {
+                Failure::NotSent { .. } => "can't be reached",
+                Failure::InDoubt { .. } => "did not answer",
             };
-            Fault::new(Cause::Unreachable, "TOKEN_UNAVAILABLE", message)
+            let message = format!("{}'s identity server {what}; nothing was sent", self.name());
+            CallError {
+                retry_after: Some(UNREACHABLE_WAIT),
+                ..CallError::new(Cause::Unreachable, "TOKEN_UNAVAILABLE", message)
+            }
         })?;
-        let token = self.adapter().read_token(&reply)?;
+        let token = self
+            .adapter()
+            .read_token(&reply)
+            .map_err(|fault| self.vendor_error(fault, Some(reply.status)))?;
         let fresh = Held {
             secret: token.secret.clone(),
             renew_at: Instant::now() + early(token.expires_in),

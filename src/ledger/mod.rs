@@ -34,6 +34,11 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// ([`LedgerError::NoSuchCall`]), and then none of the news is applied.
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError>;
 
+    /// Takes calls for being handed over now: what is scheduled becomes dispatching, or
+    /// expired when its time has passed. Whoever else wants the same call, here or in
+    /// another process, does not get it as well.
+    async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError>;
+
     /// Up to `limit` (at least 1) of the selected calls, from `after` on: what one
     /// moment shows. Only the last page has fewer, and [`Page::next`] says that there is
     /// one more call, not that there may be.
@@ -93,6 +98,15 @@ pub struct RequestRecord {
     pub create_time: Timestamp,
     /// How many calls it has.
     pub calls: u32,
+}
+
+/// What became of [`Ledger::claim`]. Both in the order asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Claim {
+    /// Dispatching now, and the claimant's alone.
+    pub mine: Vec<Call>,
+    /// Not to be sent: expired, or somebody else's before.
+    pub others: Vec<Call>,
 }
 
 /// News of one call.

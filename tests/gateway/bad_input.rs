@@ -338,10 +338,6 @@ async fn selections_are_checked() {
             vec!["page_size"],
         ),
         (
-            GetCallResultsRequest { request_id: "r".into(), page_size: 1_001, ..request() },
-            vec!["page_size"],
-        ),
-        (
             GetCallResultsRequest { request_id: "r".into(), page_token: "x".into(), ..request() },
             vec!["page_token"],
         ),

@@ -1,5 +1,6 @@
 //! What is written, each within a transaction of the writer's.
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
@@ -9,8 +10,8 @@ use super::{
     state::code,
 };
 use crate::{
-    call::{Call, ClientReference},
-    ledger::{LedgerError, NewRequest, News, Recorded},
+    call::{Call, CallId, CallState, ClientReference, Observation},
+    ledger::{Claim, LedgerError, NewRequest, News, Recorded},
 };
 
 /// Records a request, or gives what is known of its id.
@@ -47,6 +48,23 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
 /// Applies news, each to the call as the ones before left it.
 pub fn observe(connection: &Connection, news: Vec<News>) -> Result<Vec<Call>, Trouble> {
     news.into_iter().map(|news| observe_one(connection, news)).collect()
+}
+
+/// Takes calls for being handed over.
+pub fn claim(connection: &Connection, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, Trouble> {
+    let mut claim = Claim::default();
+    for id in calls {
+        let before = read::call(connection, id)?.ok_or(LedgerError::NoSuchCall(id))?;
+        if before.state != CallState::Scheduled {
+            claim.others.push(before);
+            continue;
+        }
+        let expired = before.order.expire_time.is_some_and(|end| end <= at);
+        let observation = if expired { Observation::Expired } else { Observation::Dispatching };
+        let call = observe_one(connection, News { call: id, observation, at })?;
+        if expired { claim.others.push(call) } else { claim.mine.push(call) }
+    }
+    Ok(claim)
 }
 
 fn observe_one(connection: &Connection, news: News) -> Result<Call, Trouble> {

@@ -13,15 +13,19 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{address::Address, row::Trouble, writer::Counters};
-use super::{Ledger, LedgerError, NewRequest, News, Page, Recorded, RequestRecord};
+use super::{Claim, Ledger, LedgerError, NewRequest, News, Page, Recorded, RequestRecord};
 use crate::call::{Call, CallId, CallState, Position, RequestId, Selector};
+
+pub use lock::Tenancy;
 
 mod address;
 mod change;
+mod lock;
 mod open;
 mod read;
 mod reader;
@@ -209,6 +213,17 @@ impl Ledger for SqliteLedger {
         let weight = news.len();
         self.change(&self.news, MAX_NEWS, weight, move |connection| {
             change::observe(connection, news)
+        })
+        .await
+    }
+
+    async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError> {
+        let weight = calls.len();
+        if weight == 0 {
+            return Ok(Claim::default());
+        }
+        self.change(&self.news, MAX_NEWS, weight, move |connection| {
+            change::claim(connection, calls, at)
         })
         .await
     }
