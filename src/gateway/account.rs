@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::token::TokenStore;
 use crate::{
     call::CallError,
-    config::{Rate, VendorConfig},
+    config::{Rate, Secret, VendorConfig},
     http::{ClientError, VendorClient},
     vendors::Vendor,
 };
@@ -24,6 +24,7 @@ pub struct Account {
     adapter: Arc<dyn Vendor>,
     pub(super) client: VendorClient,
     pub(super) tokens: TokenStore,
+    secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
     max_in_flight: u32,
     rate: Rate,
@@ -47,6 +48,7 @@ impl Account {
             adapter: Arc::clone(&config.adapter),
             client: VendorClient::new(&config.link)?,
             tokens: TokenStore::default(),
+            secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             max_in_flight: config.max_in_flight,
             rate: config.rate,
@@ -63,6 +65,18 @@ impl Account {
     /// Speaks its language.
     pub fn adapter(&self) -> &dyn Vendor {
         self.adapter.as_ref()
+    }
+
+    /// A text of the vendor's, without the credentials the vendor was sent: some answer
+    /// with the request they got.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let token = self.tokens.last();
+        self.secrets.iter().chain(&token).fold(text.to_owned(), |text, secret| {
+            match secret.expose() {
+                "" => text,
+                secret => text.replace(secret, "***"),
+            }
+        })
     }
 
     /// How many exchanges may be under way at the same time.
