@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::{
-    bodies::{GARBAGE, cases, json, noise},
+    bodies::{GARBAGE, cases, json, noise, spoilt},
     placing::assert_sendable,
     subjects::{SUBJECTS, Subject, at, context, number},
 };
@@ -151,20 +151,24 @@ proptest! {
         }
     }
 
-    // The JSON may name "u-1": never "u-0".
+    // The answers name "u-1" and never "u-0".
     #[test]
-    fn any_json_is_read_and_ends_no_call_that_it_does_not_name(
+    fn an_answer_ends_no_call_that_it_does_not_name(
         status in 100_u16..600,
         json in json(),
+        place in 0..40_usize,
     ) {
         let known = Known::calls(2);
         let placed = known.placed();
-        let text = json.to_string();
         for subject in SUBJECTS.iter() {
-            for status in [status, 200] {
-                for calls in [&placed[..1], &placed[..]] {
-                    let reports = read(subject, calls, status, text.as_bytes());
-                    prop_assert!(!reports.first().is_some_and(is_final), "{} {text}", subject.name);
+            let spoilt = spoilt(&subject.over(&placed[1..]).body, place, json.clone());
+            for text in [json.to_string(), spoilt] {
+                for status in [status, 200] {
+                    for calls in [&placed[..1], &placed[..]] {
+                        let reports = read(subject, calls, status, text.as_bytes());
+                        let ended = reports.first().is_some_and(is_final);
+                        prop_assert!(!ended, "{} {text}", subject.name);
+                    }
                 }
             }
         }

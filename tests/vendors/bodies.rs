@@ -93,6 +93,32 @@ pub fn json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// An answer with another value somewhere in it.
+pub fn spoilt(body: &[u8], place: usize, value: Value) -> String {
+    fn count(value: &Value) -> usize {
+        1 + match value {
+            Value::Array(items) => items.iter().map(count).sum(),
+            Value::Object(fields) => fields.values().map(count).sum(),
+            _ => 0,
+        }
+    }
+    fn put(into: &mut Value, left: &mut usize, value: &Value) {
+        if *left == 0 {
+            *into = value.clone();
+        }
+        *left = left.wrapping_sub(1);
+        match into {
+            Value::Array(items) => items.iter_mut().for_each(|item| put(item, left, value)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| put(field, left, value)),
+            _ => {}
+        }
+    }
+    let mut whole: Value = serde_json::from_slice(body).unwrap();
+    let mut left = place % count(&whole);
+    put(&mut whole, &mut left, &value);
+    whole.to_string()
+}
+
 /// Few cases: each is run for every subject.
 pub fn cases(count: u32) -> ProptestConfig {
     ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }

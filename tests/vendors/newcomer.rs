@@ -70,7 +70,7 @@ async fn a_new_vendor_places_calls_and_tells_of_them() {
         ..Default::default()
     };
     let results = client.get_call_results(results).await.unwrap().into_inner();
-    let states: Vec<_> = results.calls.iter().map(|call| call.state()).collect();
+    let states: Vec<_> = results.calls.iter().map(dialplane::proto::Call::state).collect();
     let mut expected = [CallState::Answered; 7];
     expected[6] = CallState::Failed;
     assert_eq!(states, expected);

@@ -12,7 +12,7 @@ use dialplane::{
 use proptest::prelude::*;
 
 use crate::{
-    bodies::{GARBAGE, SILENCE, cases, json, noise},
+    bodies::{GARBAGE, SILENCE, cases, json, noise, spoilt},
     subjects::{SUBJECTS, Subject, at, orders, outgoing},
 };
 
@@ -152,12 +152,17 @@ proptest! {
     }
 
     #[test]
-    fn any_json_is_read_and_a_call_is_taken_only_with_an_id(status in 100_u16..600, json in json()) {
+    fn a_call_is_taken_only_with_an_id(status in 100_u16..600, json in json(), place in 0..40_usize) {
         let orders = orders(2);
         let batch = outgoing(&orders);
-        let text = json.to_string();
         for subject in SUBJECTS.iter() {
-            for status in [status, 200, 202] {
+            let spoilt = spoilt(&subject.yes(&batch).body, place, json.clone());
+            for (status, text) in [
+                (status, &json.to_string()),
+                (200, &json.to_string()),
+                (status, &spoilt),
+                (200, &spoilt),
+            ] {
                 for batch in [&batch[..1], &batch[..]] {
                     for placement in read(subject, batch, &reply(status, text.as_bytes())) {
                         let Placement::Accepted { vendor_call_id, vendor_request_id, .. } = placement
