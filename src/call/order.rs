@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CallerId, ClientReference, E164};
 
-/// One call to place. Its route's defaults are already filled in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One call to place. Its route's defaults are already filled in. Prints without the
+/// values of variables and labels, which may be anything of a person's.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The caller's own reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +44,24 @@ pub struct Order {
     /// The caller's own notes, never sent to a vendor.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order")
+            .field("client_reference", &self.client_reference)
+            .field("to", &self.to)
+            .field("caller_id", &self.caller_id)
+            .field("script", &self.script)
+            .field("variables", &self.variables.keys())
+            .field("start_time", &self.start_time)
+            .field("expire_time", &self.expire_time)
+            .field("recipient", &self.recipient)
+            .field("locale", &self.locale)
+            .field("retry", &self.retry)
+            .field("labels", &self.labels.keys())
+            .finish()
+    }
 }
 
 /// What is played to whoever answers.

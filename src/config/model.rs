@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use super::Secret;
 use crate::{
     call::{CallerId, Script},
     vendors::Vendor,
@@ -56,6 +57,8 @@ pub struct VendorConfig {
     pub name: String,
     /// Speaks its language.
     pub adapter: Arc<dyn Vendor>,
+    /// Every credential of its section: none of them is ever repeated.
+    pub secrets: Vec<Secret>,
     /// How it is reached.
     pub link: Link,
     /// Its limits.

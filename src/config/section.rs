@@ -146,6 +146,12 @@ impl<'a> Section<'a> {
     /// A credential: a string, `{ env = "NAME" }` or `{ file = "path" }`. Its text
     /// never gets into a message.
     pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        let secret = self.read_secret(key)?;
+        self.source.keep(&secret);
+        Some(secret)
+    }
+
+    fn read_secret(&mut self, key: &'static str) -> Option<Secret> {
         const EXPECTED: &str = "a string, { env = \"NAME\" } or { file = \"path\" }";
         let (value, span) = self.get(key)?;
         match value {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Problem;
+use super::{Problem, Secret};
 
 /// The file that is read, and what was found wrong with it so far.
 pub struct Source<'a> {
@@ -13,6 +13,7 @@ pub struct Source<'a> {
     pub(super) directory: PathBuf,
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
     problems: RefCell<Vec<Problem>>,
+    secrets: RefCell<Vec<Secret>>,
 }
 
 impl<'a> Source<'a> {
@@ -27,6 +28,7 @@ impl<'a> Source<'a> {
             directory: directory.to_owned(),
             environment,
             problems: RefCell::new(Vec::new()),
+            secrets: RefCell::new(Vec::new()),
         }
     }
 
@@ -39,6 +41,16 @@ impl<'a> Source<'a> {
         if !problems.contains(&problem) {
             problems.push(problem);
         }
+    }
+
+    /// Remembers a credential that was read.
+    pub(super) fn keep(&self, secret: &Secret) {
+        self.secrets.borrow_mut().push(secret.clone());
+    }
+
+    /// The credentials read since this was asked last.
+    pub(super) fn take_secrets(&self) -> Vec<Secret> {
+        self.secrets.take()
     }
 
     /// How many mistakes were noted so far.

@@ -24,6 +24,7 @@ pub(super) fn read(
     mut section: Section<'_>,
 ) -> Option<VendorConfig> {
     let before = source.count();
+    source.take_secrets();
     super::parse::check_name(&section, name);
     let kinds: Vec<_> = registry.iter().map(|entry| (entry.kind, entry)).collect();
     if !section.has("kind") {
@@ -48,6 +49,7 @@ pub(super) fn read(
     (source.count() == before).then(|| VendorConfig {
         name: name.to_owned(),
         adapter,
+        secrets: source.take_secrets(),
         link,
         rate: rate.unwrap_or_else(|| default_rate(&limits)),
         max_in_flight: max_in_flight.unwrap_or(limits.max_in_flight),

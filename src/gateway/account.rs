@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use super::{asking::Asking, token::TokenStore};
 use crate::{
     call::CallError,
-    config::{Rate, VendorConfig},
+    config::{Rate, Secret, VendorConfig},
     http::{ClientError, VendorClient},
     vendors::Vendor,
 };
@@ -26,6 +26,7 @@ pub struct Account {
     pub(super) tokens: TokenStore,
     /// The calls it is being asked about.
     pub(super) asking: Asking,
+    secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
     question_turns: Semaphore,
     max_in_flight: u32,
@@ -55,6 +56,7 @@ impl Account {
             client: VendorClient::new(&config.link)?,
             tokens: TokenStore::default(),
             asking: Asking::default(),
+            secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             question_turns: Semaphore::new(half(config.max_in_flight)),
             max_in_flight: config.max_in_flight,
@@ -72,6 +74,18 @@ impl Account {
     /// Speaks its language.
     pub fn adapter(&self) -> &dyn Vendor {
         self.adapter.as_ref()
+    }
+
+    /// A text of the vendor's, without the credentials the vendor was sent: some answer
+    /// with the request they got.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let token = self.tokens.last();
+        self.secrets.iter().chain(&token).fold(text.to_owned(), |text, secret| {
+            match secret.expose() {
+                "" => text,
+                secret => text.replace(secret, "***"),
+            }
+        })
     }
 
     /// How many exchanges may be under way at the same time.

@@ -20,7 +20,8 @@ pub(super) const UNREACHABLE_WAIT: Duration = Duration::from_secs(5);
 impl Account {
     /// A vendor's refusal, or an answer that leaves a call in doubt.
     pub(super) fn vendor_error(&self, fault: Fault, http_status: Option<u16>) -> CallError {
-        let said = tidy(&fault.message, MAX_MESSAGE);
+        // Credentials first: the digits of one may look like a number.
+        let said = tidy(&self.without_secrets(&fault.message), MAX_MESSAGE);
         let name = self.name();
         let reason = cut(&fault.reason, MAX_CODE);
         let message = match fault.cause {
@@ -50,7 +51,7 @@ impl Account {
             vendor: Some(VendorFault {
                 vendor: name.to_owned(),
                 domain: Cow::Borrowed(self.adapter().domain()),
-                code: fault.code.map(|code| tidy(&code, MAX_CODE)),
+                code: fault.code.map(|code| tidy(&self.without_secrets(&code), MAX_CODE)),
                 message: said,
                 http_status,
                 request_id: fault.request_id.filter(|id| id.len() <= MAX_ID_BYTES),

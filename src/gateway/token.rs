@@ -1,7 +1,10 @@
 //! Short-lived access tokens, for vendors that want them: fetched once for all who
 //! need one, renewed before they end.
 
-use std::time::Duration;
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use tokio::{sync::Mutex, time::Instant};
 
@@ -18,6 +21,15 @@ pub(super) struct TokenStore {
     // Held while a token is fetched, on purpose: whoever else needs one waits for it
     // instead of fetching another.
     held: Mutex<Option<Held>>,
+    // Beside it, to be read without waiting.
+    last: RwLock<Option<Secret>>,
+}
+
+impl TokenStore {
+    /// The token that was fetched last, whatever became of it.
+    pub(super) fn last(&self) -> Option<Secret> {
+        self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +84,8 @@ impl Account {
             generation: generation + 1,
         };
         *held = Some(fresh);
+        *self.tokens.last.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(token.secret.clone());
         Ok(Some(TokenUse { secret: token.secret, generation: generation + 1 }))
     }
 }
