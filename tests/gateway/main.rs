@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod harness;
+mod hostile;
 mod idempotency;
 mod operation;
 mod outcomes;
