@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod answer;
+pub(crate) mod codec;
 mod create;
 mod deadline;
 mod page_token;

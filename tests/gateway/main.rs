@@ -6,6 +6,7 @@
 mod bad_input;
 mod canary;
 mod harness;
+mod hostile;
 mod idempotency;
 mod operation;
 mod outcomes;
