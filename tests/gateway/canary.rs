@@ -296,8 +296,13 @@ fn nothing_prints_what_it_holds() {
     let token = dialplane::config::Secret::new(FETCHED);
     let context = Context { now, token: Some(&token) };
     let outgoing = Outgoing { id: call::CallId::generate(), order: &order };
-    let placed =
-        Placed { vendor_call_id: Some("v-1"), to: &order.to, script: None, create_time: now };
+    let placed = Placed {
+        vendor_call_id: Some("v-1"),
+        to: &order.to,
+        script: None,
+        create_time: now,
+        retries: false,
+    };
     assert_silent("an outgoing order", &format!("{outgoing:?} {context:?} {placed:?}"));
     for (name, vendor) in &config.vendors {
         let adapter = &vendor.adapter;

@@ -12,4 +12,5 @@ mod operation;
 mod outcomes;
 mod results;
 mod routes;
+mod safety;
 mod vendor_codes;

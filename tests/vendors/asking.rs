@@ -38,6 +38,7 @@ impl Known {
             to: &self.to[index],
             script: (index % 2 == 1).then_some(&self.script),
             create_time: "2026-03-01T09:00:00Z".parse::<Timestamp>().unwrap(),
+            retries: false,
         };
         self.ids.iter().enumerate().map(placed).collect()
     }
