@@ -50,7 +50,7 @@ const TABLE: [(u16, Cause, &str); 21] = [
     (210, Cause::InvalidCall, "INVALID_MANDATORY_PARAMETERS"),
     (211, Cause::Operator, "VALIDITY_EXPIRED"),
     (212, Cause::Exhausted, "INSUFFICIENT_BALANCE"),
-    (213, Cause::Unreadable, "NO_DATA_AVAILABLE"),
+    (213, Cause::InDoubt, "NO_DATA_AVAILABLE"),
     (301, Cause::NotFound, "INVALID_FLOW_ID"),
     (302, Cause::InvalidCall, "EMPTY_CALL_LIST"),
     (303, Cause::InvalidCall, "MAX_DATA_LIST_SIZE_EXCEEDED"),
