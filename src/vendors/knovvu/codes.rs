@@ -40,6 +40,7 @@ const fn row(observed: Observed, reason: &'static str, cause: Cause) -> Reading 
 pub const READINGS: &[Reading] = &[
     row(Observed::Status(400), "BAD_REQUEST", Cause::InvalidCall),
     row(Observed::Status(401), "UNAUTHORIZED", Cause::Operator),
+    row(Observed::Status(402), "PAYMENT_REQUIRED", Cause::Exhausted),
     row(Observed::Status(403), "FORBIDDEN", Cause::Operator),
     // The path is the gateway's, host and prefix the operator's.
     row(Observed::Status(404), "NOT_FOUND", Cause::Operator),

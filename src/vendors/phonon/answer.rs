@@ -78,16 +78,18 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// What an answer without a code says. The bulk host turns foreign addresses away with
-/// a bare 403 (phonon.md 1).
+/// What an answer without a code says; the HTTP status stands for the code. The bulk host
+/// turns foreign addresses away with a bare 403 (phonon.md 1).
 pub(super) fn fault_without_code(reply: &HttpReply) -> Fault {
     let row = Code::find(IP_NOT_WHITELISTED);
-    match row.and_then(|row| row.cause.map(|cause| (cause, row.name))) {
+    let mut fault = match row.and_then(|row| row.cause.map(|cause| (cause, row.name))) {
         Some((cause, name)) if reply.status == 403 => Fault::new(
             cause,
             name,
             "HTTP 403 without a code: the address the request came from is not on the account's list",
         ),
         _ => fault_of_status(reply),
-    }
+    };
+    fault.code = Some(reply.status.to_string());
+    fault
 }

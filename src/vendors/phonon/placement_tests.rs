@@ -300,6 +300,7 @@ fn without_a_code_the_status_counts() {
             for adapter in [realtime(), bulk()] {
                 let fault = fault(placed(&adapter, &HttpReply::json(status, body)));
                 assert_eq!((fault.cause, &*fault.reason), (cause, reason), "{status} {body}");
+                assert_eq!(fault.code, Some(status.to_string()));
             }
         }
     }
