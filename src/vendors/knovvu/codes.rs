@@ -14,7 +14,7 @@ pub enum Observed {
     Status(u16),
     /// 2xx with a JSON object that has no `UniqueId`, or an empty one.
     NoUniqueId,
-    /// 2xx with a body, or a `UniqueId`, that can't be read.
+    /// 2xx with a body, or a `UniqueId`, that can't be read; or a refusal with a `UniqueId`.
     Unreadable,
 }
 

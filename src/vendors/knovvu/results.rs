@@ -30,7 +30,15 @@ pub fn placement(reply: &HttpReply, secrets: &[&Secret]) -> Placement {
 
 fn unique_id(reply: &HttpReply, secrets: &[&Secret]) -> Result<String, Fault> {
     let seen = |observed| codes::fault(observed, reply, said(reply, secrets));
-    let fields = opened(reply, secrets)?;
+    let fields = opened(reply, secrets).map_err(|refusal| {
+        // A refusal that names the call contradicts itself: somebody's phone may ring.
+        let names_a_call = object(&reply.body).is_some_and(|o| text(&o, "UniqueId").is_some());
+        if names_a_call && refusal.cause != Cause::InDoubt {
+            seen(Observed::Unreadable)
+        } else {
+            refusal
+        }
+    })?;
     let id = text(&fields, "UniqueId").ok_or_else(|| seen(Observed::NoUniqueId))?;
     if id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
         return Err(seen(Observed::Unreadable));

@@ -85,12 +85,16 @@ fn a_yes_without_an_id_is_in_doubt() {
 fn every_row_of_the_table_is_read_whatever_the_body() {
     for row in READINGS {
         let Observed::Status(status) = row.observed else { continue };
-        for body in ["", "<html>", "{}", r#"{"UniqueId":"a1"}"#, "no"] {
+        for body in ["", "<html>", "{}", r#"{"UniqueId":""}"#, "no"] {
             assert_eq!(seen(status, body), (row.reason.to_owned(), row.cause), "{status} {body}");
         }
+        // A refusal with a call in it refuses nothing.
+        assert_eq!(seen(status, r#"{"UniqueId":"a1"}"#).1, Cause::InDoubt, "{status}");
     }
-    assert_eq!(seen(302, ""), ("UNREADABLE_ANSWER".to_owned(), Cause::InDoubt));
-    assert_eq!(seen(418, ""), ("REFUSED".to_owned(), Cause::Unreadable));
+    let unreadable = ("UNREADABLE_ANSWER".to_owned(), Cause::InDoubt);
+    assert_eq!(seen(302, ""), unreadable);
+    assert_eq!(seen(418, ""), unreadable);
+    assert_eq!(seen(413, r#"{"UniqueId":7}"#), unreadable);
 }
 
 #[test]
