@@ -13,7 +13,7 @@ use crate::{
     call::{Attempt, CallState, Cause, E164, Fault, Report},
     config::Secret,
     http::HttpReply,
-    vendors::{Placed, Placement},
+    vendors::{Placed, Placement, bounds::cut_text},
 };
 
 /// The format of an id is not documented; this is longer than any that is meant.
@@ -110,12 +110,9 @@ struct Row {
 
 impl Row {
     fn read(row: &Map<String, Value>) -> Self {
-        let state = text(row, "CallState");
-        Self {
-            word: state.as_deref().and_then(state_word),
-            state,
-            request: text(row, "CallRequestId"),
-        }
+        let kept = |name| text(row, name).map(|text| cut_text(&text));
+        let state = kept("CallState");
+        Self { word: state.as_deref().and_then(state_word), state, request: kept("CallRequestId") }
     }
 
     fn of(&self, call: &Placed<'_>) -> Report {

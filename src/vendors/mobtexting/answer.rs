@@ -10,7 +10,7 @@ use super::{
 use crate::{
     call::{Cause, Fault},
     http::HttpReply,
-    vendors::Placement,
+    vendors::{Placement, bounds::cut_text},
 };
 
 /// The longest id the vendor is believed to have meant: its own have under 40.
@@ -128,12 +128,17 @@ fn accepted(reply: &HttpReply) -> Result<Placement, Fault> {
     })
 }
 
-/// The fields of a row that say something, as the vendor wrote them.
+/// The fields of a row that say something, as the vendor wrote them, but not longer than
+/// is kept.
 pub fn kept(row: &Row, keys: &[&str]) -> Map<String, Value> {
     keys.iter()
         .filter_map(|key| {
             text(row, key)?;
-            row.get(*key).map(|value| ((*key).to_owned(), value.clone()))
+            let value = match row.get(*key)? {
+                Value::String(text) => Value::String(cut_text(text)),
+                value => value.clone(),
+            };
+            Some(((*key).to_owned(), value))
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     call::{Cause, Fault, Resource, Script},
     http::HttpReply,
-    vendors::fault_of_status,
+    vendors::{bounds::cut_text, fault_of_status},
 };
 
 /// An answer with a code in it.
@@ -68,7 +68,7 @@ impl<'a> Answer<'a> {
         let message = self.message.as_deref().or(row.map(|row| row.message));
         let message = message.unwrap_or("the answer has a code and no text");
         let mut fault = Fault::new(cause, reason, message);
-        fault.code = Some(self.code_text.clone());
+        fault.code = Some(cut_text(&self.code_text));
         fault.request_id = self.request_id.clone().readable();
         // Elsewhere waiting does not help, or must not lead to another attempt.
         if matches!(cause, Cause::Exhausted | Cause::Unreachable) {

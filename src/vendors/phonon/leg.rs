@@ -9,7 +9,10 @@ use super::{
     place::india,
     wire::{Fields, text_of},
 };
-use crate::call::{Attempt, CallState, E164};
+use crate::{
+    call::{Attempt, CallState, E164},
+    vendors::bounds::{cut, cut_text},
+};
 
 /// One leg: the vendor's line to one phone, the person's or an agent's.
 #[derive(Clone)]
@@ -219,7 +222,7 @@ fn read_dtmf(fields: &Fields<'_>) -> String {
                 Some(keys) => keys.into_owned(),
                 None => fields.list(name).iter().filter_map(dtmf_key).collect(),
             };
-            Some(cut(&keys, 256)).filter(|keys| !keys.is_empty())
+            Some(cut_text(&keys)).filter(|keys| !keys.is_empty())
         })
         .unwrap_or_default()
 }
@@ -230,11 +233,6 @@ fn dtmf_key(value: &Value) -> Option<String> {
         None => text_of(value),
     };
     key.map(std::borrow::Cow::into_owned)
-}
-
-/// At most so many characters.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
 }
 
 /// A time with its offset, with "Z" and an offset (which is in print, phonon.md 6.3),

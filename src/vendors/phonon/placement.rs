@@ -31,8 +31,9 @@ pub(super) fn read(lane: Lane, batch: &[Outgoing<'_>], reply: &HttpReply) -> Vec
     };
     let details = Details::read(&answer.fields);
     let request_id = answer.request_id.clone().readable();
-    let refused =
-        |fault: &dyn Fn(&Outgoing<'_>) -> Fault| refused(batch, &details, request_id.clone(), fault);
+    let refused = |fault: &dyn Fn(&Outgoing<'_>) -> Fault| {
+        refused(batch, &details, request_id.clone(), fault)
+    };
     match answer.code {
         Some(SUCCESS | PARTIAL_SUCCESS) => read_details(batch, &details, &answer, reply),
         Some(ACCEPTED_OR_INVALID_SECURITY_ID) => match read_202(lane, &answer) {

@@ -4,10 +4,13 @@
 use serde_json::{Map, Value};
 
 use super::{
-    leg::{Leg, Talk, cut},
+    leg::{Leg, Talk},
     wire::{Fields, text_of},
 };
-use crate::call::{Attempt, CallState, Cause, Dialed, E164, Fault, Report};
+use crate::{
+    call::{Attempt, CallState, Cause, Dialed, E164, Fault, Report},
+    vendors::bounds::{MAX_RECORDINGS, cut, cut_address, keep_latest},
+};
 
 /// What is told of one call.
 pub(super) struct Row {
@@ -51,7 +54,7 @@ impl Row {
             request_id: id("requestid"),
             status: status.map(|status| cut(&status, 64)),
             legs: legs.iter().filter_map(Leg::read).collect(),
-            recordings: recordings.iter().filter_map(read_recording).collect(),
+            recordings: recordings.iter().filter_map(read_recording).take(MAX_RECORDINGS).collect(),
         })
     }
 
@@ -73,7 +76,8 @@ impl Row {
             }
         }
         for recording in other.recordings {
-            if !self.recordings.contains(&recording) {
+            let is_new = !self.recordings.contains(&recording);
+            if is_new && self.recordings.len() < MAX_RECORDINGS {
                 self.recordings.push(recording);
             }
         }
@@ -89,6 +93,7 @@ impl Row {
         let mut attempts: Vec<_> = legs.iter().map(|leg| leg.attempt(over, vendor_state)).collect();
         let data = self.data(&legs, &mut attempts);
         let state = self.state(status, &legs, &attempts, to);
+        keep_latest(&mut attempts);
         let error = match (state, status) {
             (Some(CallState::Failed), Some(status)) => {
                 status.fault(vendor_state, self.legs.is_empty())
@@ -163,7 +168,7 @@ fn read_recording(value: &Value) -> Option<String> {
         Some(fields) => fields.text("recordedfilepublicpath"),
         None => text_of(value),
     };
-    path.map(|path| cut(&path, 2_048))
+    path.map(|path| cut_address(&path))
 }
 
 /// What a flow's status means for its call (phonon.md 5f). The list is open.
@@ -199,7 +204,12 @@ const REFUSALS: &[Refusal] = &[
     // "Unknown error", which may be any.
     Refusal {
         precedes_dialling: false,
-        ..refusal("REJECTED", Cause::Unreadable, "the vendor failed while it read the request", None)
+        ..refusal(
+            "REJECTED",
+            Cause::Unreadable,
+            "the vendor failed while it read the request",
+            None,
+        )
     },
     refusal(
         "INVALID_CALL_START_TIME",

@@ -286,6 +286,28 @@ fn recordings_go_to_the_only_answered_attempt() {
 }
 
 #[test]
+fn what_is_kept_of_a_row_is_bounded() {
+    let long = "é".repeat(5_000);
+    let mut leg = unanswered(&long);
+    leg["calleeNumber"] = json!(long);
+    leg["dtmfPressed"] = json!(long);
+    let mut legs = vec![leg; 99];
+    legs.push(answered());
+    let urls: Vec<_> = (0..40).map(|n| format!("https://r.example.com/{n}/{long}")).collect();
+    let row = json!({ "phonon-uuid": UUID, "flowStatus": long, "callDetails": legs, "recordingUrls": urls });
+    let report = report(&row);
+    assert_eq!((report.state, report.attempts.len()), (Some(CallState::Answered), 64));
+    for attempt in &report.attempts {
+        let kept = [&attempt.to, &attempt.dtmf, &attempt.hangup_cause, &attempt.vendor_state];
+        assert!(kept.iter().all(|text| text.len() <= 256), "{attempt:?}");
+    }
+    assert!(report.attempts[63].recording_uri.len() <= 2_048);
+    let recordings = report.data["recording_urls"].as_array().unwrap();
+    assert_eq!(recordings.len(), 16);
+    assert!(recordings.iter().all(|url| url.as_str().unwrap().len() <= 2_048));
+}
+
+#[test]
 fn a_bare_status_counts_when_it_is_a_flows() {
     let state = |value: Value| report(&value).state;
     assert_eq!(

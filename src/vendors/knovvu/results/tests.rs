@@ -108,6 +108,16 @@ fn code_text_and_wait_are_handed_on_without_secrets() {
 }
 
 #[test]
+fn what_is_kept_of_a_row_is_bounded() {
+    let long = "x".repeat(5_000);
+    let rows = json!([{"UniqueId": "a1", "CallRequestId": long, "CallState": long}]);
+    let [report] = &reports(&[Some("a1")], rows)[..] else { panic!() };
+    for key in ["call_state", "call_request_id"] {
+        assert_eq!(report.data[key].as_str().unwrap().len(), 256);
+    }
+}
+
+#[test]
 fn every_state_is_read_in_every_spelling() {
     for row in STATES {
         for raw in [
