@@ -106,10 +106,15 @@ impl<'a> Section<'a> {
 
     /// A text. An empty one is a mistake.
     pub fn string(&mut self, key: &'static str) -> Option<String> {
+        self.text(key, "leave the key out instead")
+    }
+
+    /// A text; `advice` is what to do about an empty one.
+    fn text(&mut self, key: &'static str, advice: &str) -> Option<String> {
         let (value, span) = self.get(key)?;
         match value {
             DeValue::String(text) if text.is_empty() => {
-                self.source.note(span.start, self.key(key), "is empty; leave the key out instead");
+                self.source.note(span.start, self.key(key), format!("is empty; {advice}"));
                 None
             }
             DeValue::String(text) => Some(text.to_string()),
@@ -123,7 +128,7 @@ impl<'a> Section<'a> {
             self.known.insert(key);
             self.missing(key, expected);
         }
-        self.string(key)
+        self.text(key, &format!("expected {expected}"))
     }
 
     /// A text that becomes something else. What is wrong with it is told without the
@@ -232,14 +237,22 @@ impl<'a> Section<'a> {
 
     /// An http or https address without credentials, query and fragment.
     pub fn url(&mut self, key: &'static str) -> Option<Url> {
-        let text = self.string(key)?;
+        let url = self.url_with_query(key)?;
+        if url.query().is_some() {
+            self.problem(key, format!("has a query; {EXPECTED_URL}"));
+            return None;
+        }
+        Some(url)
+    }
+
+    /// An http or https address without credentials and fragment: one that somebody gave
+    /// in full, which may have a query.
+    pub fn url_with_query(&mut self, key: &'static str) -> Option<Url> {
+        let text = self.text(key, EXPECTED_URL)?;
         match check_url(&text) {
             Ok(url) => Some(url),
             Err(reason) => {
-                self.problem(
-                    key,
-                    format!("{reason}; expected an address such as https://api.example.com"),
-                );
+                self.problem(key, format!("{reason}; {EXPECTED_URL}"));
                 None
             }
         }
@@ -247,11 +260,12 @@ impl<'a> Section<'a> {
 
     /// One of a few words.
     pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.string(key)?;
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let expected = format!("expected one of {}", words.join(", "));
+        let text = self.text(key, &expected)?;
         let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-            self.problem(key, format!("is {text:?}; expected one of {}", words.join(", ")));
+            self.problem(key, format!("is {text:?}; {expected}"));
         }
         found
     }
@@ -396,6 +410,9 @@ impl<'a> Section<'a> {
     }
 }
 
+/// What to write for an address.
+const EXPECTED_URL: &str = "expected an address such as https://api.example.com";
+
 fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
@@ -410,8 +427,8 @@ fn check_url(text: &str) -> Result<Url, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds credentials, which belong into keys of their own".to_owned());
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("has a query or a fragment".to_owned());
+    if url.fragment().is_some() {
+        return Err("has a fragment".to_owned());
     }
     Ok(url)
 }

@@ -148,6 +148,31 @@ async fn phonon_refuses_or_half_takes_what_the_number_says() {
 }
 
 #[tokio::test]
+async fn rows_of_results_are_in_no_order_of_the_question() {
+    let sandbox = sandbox().await;
+    let urls = sandbox.urls();
+    let body = phonon(&[&["919900000000"], &["919900000001"], &["919900000002"]]);
+    let taken = post(&format!("{}{E1}", urls.phonon), &body).await.json();
+    let details = taken["call-details"].as_array().unwrap();
+    let ids: Vec<&str> = details.iter().map(|d| d["phonon-uuid"].as_str().unwrap()).collect();
+    let told = post(&urls.phonon_results, &question(&ids)).await.json();
+    let rows = told["data"].as_array().unwrap();
+    let told: Vec<&str> = rows.iter().map(|row| row["phonon-uuid"].as_str().unwrap()).collect();
+    assert_eq!(told, ids.iter().rev().copied().collect::<Vec<_>>());
+
+    let mut ids = Vec::new();
+    for to in ["905320000000", "905320000001"] {
+        let taken = knovvu_call(&sandbox, &knovvu(to, "any")).await.json();
+        ids.push(taken["UniqueId"].clone());
+    }
+    let url = format!("{}/v2/callresult", urls.knovvu);
+    let told = post(&url, &json!({ "UniqueIds": ids })).await.json();
+    assert_eq!(told["CallResults"][0]["UniqueId"], ids[1]);
+    assert_eq!(told["CallResults"][1]["UniqueId"], ids[0]);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn phonon_tells_results_to_the_right_flow_and_when_they_are_there() {
     let sandbox = sandbox().await;
     let urls = sandbox.urls();
@@ -156,7 +181,9 @@ async fn phonon_tells_results_to_the_right_flow_and_when_they_are_there() {
     let taken = post(&format!("{}{E1}", urls.phonon), &body).await.json();
     let id =
         |index: usize| taken["call-details"][index]["phonon-uuid"].as_str().unwrap().to_owned();
-    let (now, later) = (id(0), id(1));
+    // The list is in no order of ours: the identifiers tell.
+    assert_eq!(taken["call-details"][0]["client-identifier"], "order-1");
+    let (now, later) = (id(1), id(0));
     let both = post(&urls.phonon_results, &question(&[&now, &later])).await.json();
     assert_eq!(both["data"].as_array().unwrap().len(), 1);
     let nothing = post(&urls.phonon_results, &question(&[&later])).await.json();

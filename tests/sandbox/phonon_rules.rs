@@ -59,6 +59,14 @@ async fn phonon_enforces_its_rules() {
     let urls = sandbox.urls();
     let url = format!("{}{E1}", urls.phonon);
     let call = phonon(&[&["919900000000"]])["calls"][0].clone();
+    let named = |names: &[&str]| {
+        let named = |name: &&str| {
+            let mut call = call.clone();
+            call["client-identifier"] = json!(name);
+            call
+        };
+        names.iter().map(named).collect::<Value>()
+    };
     let numbers = |list: Value| {
         let mut call = call.clone();
         call["contact-numbers"] = list;
@@ -90,6 +98,9 @@ async fn phonon_enforces_its_rules() {
         ("calls", json!(null), 210),
         ("calls", json!({}), 400),
         ("calls", json!([1]), 400),
+        ("calls", json!([call, call]), 210),
+        ("calls", named(&[""]), 210),
+        ("calls", named(&["a", "b", "a"]), 210),
         ("calls", numbers(json!(["+919900000000"])), 205),
         ("calls", numbers(json!([])), 210),
         ("calls", start("2020-01-01T00:00:00+05:30"), 400),
@@ -112,7 +123,8 @@ async fn phonon_enforces_its_rules() {
     assert!(sandbox.dialed().is_empty());
 
     let mut most = phonon(&[&["919900000000"]]);
-    most["calls"] = json!(vec![call.clone(); 500]);
+    let names: Vec<String> = (0..500).map(|n| n.to_string()).collect();
+    most["calls"] = named(&names.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(post(&url, &most).await.code(), (200, 200));
     assert_eq!(sandbox.dialed().len(), 500);
     sandbox.stop().await;

@@ -176,7 +176,7 @@ dialplane.toml:24: routes.default.vendors: there is no vendor "thre"; did you me
 dialplane.toml:25: routes.default.vendors: names "two" twice; expected each vendor once
 dialplane.toml:28: routes.default.audio: is no http or https address; expected one, or the vendor's id of the file
 dialplane.toml:28: routes.default.audio: stands beside flow_id; expected one of the two, not both
-dialplane.toml:29: routes.default.caller_id: has characters other than digits and a leading +; expected an E.164 number such as +919900000001
+dialplane.toml:29: routes.default.caller_id: expected 2 to 15 digits, with an optional +
 dialplane.toml:31: routes.none.vendors: is empty; expected a list of names of [vendors.NAME] sections, in order of preference
 dialplane.toml:32: metrics: is not a key here; known are ledger, routes, server, vendors"#;
     assert_eq!(shown, expected);
@@ -242,7 +242,12 @@ fn each_wrong_value_says_what_was_expected() {
         ("", "", "audio = \"x.wav\"", "9 routes.r.audio: none of the route's vendors plays audio"),
         ("", "", "flow_id = \"\"", "9 routes.r.flow_id: is empty; leave the key out instead"),
         ("", "", "vendor = \"a\"", "9 routes.r.vendor: is not a key here; did you mean vendors?"),
-        ("", "", "caller_id = \"1\"", "9 routes.r.caller_id: has 1 digits; expected 2 to 15"),
+        (
+            "",
+            "",
+            "caller_id = \"1\"",
+            "9 routes.r.caller_id: expected 2 to 15 digits, with an optional +",
+        ),
     ];
     for (server, vendor, route, expected) in cases {
         let found = mistakes(&with(server, vendor, route));

@@ -143,7 +143,8 @@ fn results(world: &World, incoming: &Incoming) -> Reply {
     let (Some(ids), 1) = (ids, object.len()) else {
         return Reply::text(400, "UniqueIds is missing or wrong");
     };
-    let calls = ids.iter().filter_map(|id| world.call(System::Knovvu, id));
+    // Nothing promises the order of the question.
+    let calls = ids.iter().rev().filter_map(|id| world.call(System::Knovvu, id));
     let rows: Vec<Value> = calls
         .filter(|call| call.life.is_over(incoming.now))
         .map(|call| {

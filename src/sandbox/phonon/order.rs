@@ -1,6 +1,8 @@
 //! Reads a request for calls as strictly as Phonon's pages allow (`phonon.md 2a`).
 //! What is missing is code 210, what has the wrong type or an unknown name 400.
 
+use std::collections::HashSet;
+
 use jiff::{Timestamp, civil};
 use serde_json::{Map, Value};
 
@@ -75,7 +77,14 @@ pub(super) fn orders(object: &Map<String, Value>, now: Timestamp) -> Result<Vec<
     if calls.len() > 500 {
         return Err(Code::MAX_DATA_LIST_SIZE_EXCEEDED);
     }
-    calls.iter().map(|call| order(call, now)).collect()
+    let orders: Vec<Order> = calls.iter().map(|call| order(call, now)).collect::<Result<_, _>>()?;
+    // The answer names calls by them, so stricter than Phonon's pages (`phonon.md 6.7`).
+    let mut known = HashSet::with_capacity(orders.len());
+    if orders.iter().all(|order| !order.reference.is_empty() && known.insert(&order.reference)) {
+        Ok(orders)
+    } else {
+        Err(Code::INVALID_MANDATORY_PARAMETERS)
+    }
 }
 
 fn order(call: &Value, now: Timestamp) -> Result<Order, Code> {

@@ -58,7 +58,8 @@ fn rows(
     account: Option<&Account>,
     ids: &[String],
 ) -> Result<Reply, Code> {
-    let calls = ids.iter().filter_map(|id| world.call(System::Phonon, id));
+    // Nothing promises the order of the question.
+    let calls = ids.iter().rev().filter_map(|id| world.call(System::Phonon, id));
     let rows: Vec<Value> = calls
         .filter(|call| account.is_none_or(|account| account.owner() == call.owner))
         .filter(|call| call.life.is_over(now))

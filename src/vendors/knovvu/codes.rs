@@ -14,7 +14,7 @@ pub enum Observed {
     Status(u16),
     /// 2xx with a JSON object that has no `UniqueId`, or an empty one.
     NoUniqueId,
-    /// 2xx with a body, or a `UniqueId`, that can't be read.
+    /// 2xx with a body, or a `UniqueId`, that can't be read; or a refusal with a `UniqueId`.
     Unreadable,
 }
 
@@ -40,6 +40,7 @@ const fn row(observed: Observed, reason: &'static str, cause: Cause) -> Reading 
 pub const READINGS: &[Reading] = &[
     row(Observed::Status(400), "BAD_REQUEST", Cause::InvalidCall),
     row(Observed::Status(401), "UNAUTHORIZED", Cause::Operator),
+    row(Observed::Status(402), "PAYMENT_REQUIRED", Cause::Exhausted),
     row(Observed::Status(403), "FORBIDDEN", Cause::Operator),
     // The path is the gateway's, host and prefix the operator's.
     row(Observed::Status(404), "NOT_FOUND", Cause::Operator),

@@ -13,7 +13,7 @@ use crate::{
     call::{Attempt, CallState, Cause, E164, Fault, Report},
     config::Secret,
     http::HttpReply,
-    vendors::{Placed, Placement},
+    vendors::{Placed, Placement, bounds::cut_text},
 };
 
 /// The format of an id is not documented; this is longer than any that is meant.
@@ -30,7 +30,15 @@ pub fn placement(reply: &HttpReply, secrets: &[&Secret]) -> Placement {
 
 fn unique_id(reply: &HttpReply, secrets: &[&Secret]) -> Result<String, Fault> {
     let seen = |observed| codes::fault(observed, reply, said(reply, secrets));
-    let fields = opened(reply, secrets)?;
+    let fields = opened(reply, secrets).map_err(|refusal| {
+        // A refusal that names the call contradicts itself: somebody's phone may ring.
+        let names_a_call = object(&reply.body).is_some_and(|o| text(&o, "UniqueId").is_some());
+        if names_a_call && refusal.cause != Cause::InDoubt {
+            seen(Observed::Unreadable)
+        } else {
+            refusal
+        }
+    })?;
     let id = text(&fields, "UniqueId").ok_or_else(|| seen(Observed::NoUniqueId))?;
     if id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
         return Err(seen(Observed::Unreadable));
@@ -102,12 +110,9 @@ struct Row {
 
 impl Row {
     fn read(row: &Map<String, Value>) -> Self {
-        let state = text(row, "CallState");
-        Self {
-            word: state.as_deref().and_then(state_word),
-            state,
-            request: text(row, "CallRequestId"),
-        }
+        let kept = |name| text(row, name).map(|text| cut_text(&text));
+        let state = kept("CallState");
+        Self { word: state.as_deref().and_then(state_word), state, request: kept("CallRequestId") }
     }
 
     fn of(&self, call: &Placed<'_>) -> Report {

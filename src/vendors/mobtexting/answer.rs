@@ -10,7 +10,7 @@ use super::{
 use crate::{
     call::{Cause, Fault},
     http::HttpReply,
-    vendors::Placement,
+    vendors::{Placement, bounds::cut_text},
 };
 
 /// The longest id the vendor is believed to have meant: its own have under 40.
@@ -57,11 +57,7 @@ pub fn verdict(envelope: &Envelope, reply: &HttpReply) -> Result<(), Fault> {
         Says::Other => Observed::UnknownStatus,
     };
     let seen = or_status(envelope.message.clone(), reply.status);
-    let mut fault = codes::fault(observed, reply, &seen);
-    let names_a_call = envelope.rows.iter().any(|row| text(row, "id").is_some());
-    if names_a_call && fault.cause != Cause::InDoubt {
-        fault = codes::fault(Observed::UnknownStatus, reply, &seen);
-    }
+    let mut fault = unless_contradicted(codes::fault(observed, reply, &seen), envelope, reply);
     // The vendor's own word, where it is no HTTP status.
     if !matches!(observed, Observed::Status(_))
         && let Some(word) = envelope.status.as_ref().filter(|word| word.len() <= MAX_WORD_BYTES)
@@ -69,6 +65,15 @@ pub fn verdict(envelope: &Envelope, reply: &HttpReply) -> Result<(), Fault> {
         fault.code = Some(word.clone());
     }
     Err(fault)
+}
+
+/// A refusal that names a call contradicts itself, and refuses nothing.
+fn unless_contradicted(fault: Fault, envelope: &Envelope, reply: &HttpReply) -> Fault {
+    let names_a_call = envelope.rows.iter().any(|row| text(row, "id").is_some());
+    if !names_a_call || fault.cause == Cause::InDoubt {
+        return fault;
+    }
+    codes::fault(Observed::UnknownStatus, reply, &fault.message)
 }
 
 fn or_status(message: String, status: u16) -> String {
@@ -100,7 +105,10 @@ pub fn placement(reply: &HttpReply) -> Placement {
 }
 
 fn accepted(reply: &HttpReply) -> Result<Placement, Fault> {
-    let envelope = open(reply)?;
+    let envelope = open(reply).map_err(|fault| match Envelope::read(&reply.body) {
+        Some(envelope) => unless_contradicted(fault, &envelope, reply),
+        None => fault,
+    })?;
     verdict(&envelope, reply)?;
     let named = envelope.rows.iter().find_map(|row| text(row, "id").map(|id| (id, row)));
     let Some((id, row)) = named.filter(|(id, _)| !id.trim().is_empty()) else {
@@ -120,12 +128,17 @@ fn accepted(reply: &HttpReply) -> Result<Placement, Fault> {
     })
 }
 
-/// The fields of a row that say something, as the vendor wrote them.
+/// The fields of a row that say something, as the vendor wrote them, but not longer than
+/// is kept.
 pub fn kept(row: &Row, keys: &[&str]) -> Map<String, Value> {
     keys.iter()
         .filter_map(|key| {
             text(row, key)?;
-            row.get(*key).map(|value| ((*key).to_owned(), value.clone()))
+            let value = match row.get(*key)? {
+                Value::String(text) => Value::String(cut_text(text)),
+                value => value.clone(),
+            };
+            Some(((*key).to_owned(), value))
         })
         .collect()
 }
@@ -263,6 +276,12 @@ mod tests {
             r#"{"status":422,"data":[{"id":"x"}]}"#,
         ] {
             assert_eq!(seen(200, body), ("UNKNOWN_STATUS".to_owned(), Cause::InDoubt), "{body}");
+        }
+        for status in [400, 401, 402, 403, 404, 405, 413, 422, 429] {
+            let body = r#"{"status":"ERROR","message":"m","data":[{"id":"x"}]}"#;
+            let fault = fault(&HttpReply::json(status, body));
+            assert_eq!((fault.cause, &*fault.reason), (Cause::InDoubt, "UNKNOWN_STATUS"));
+            assert_eq!((fault.code, fault.message.as_str()), (Some(status.to_string()), "m"));
         }
         for body in ["", "[]", "null", "{", "<html>busy</html>", "OK"] {
             assert_eq!(seen(200, body), ("UNREADABLE_ANSWER".to_owned(), Cause::InDoubt), "{body}");

@@ -19,7 +19,7 @@ pub enum Observed {
     /// 2xx with the body status `ERROR` and no code.
     Error,
     /// 2xx with a body status that nobody documented, or none, or one that
-    /// contradicts the rest of the body.
+    /// contradicts the rest of the body; or a refusal that names a call.
     UnknownStatus,
     /// 2xx with the body status `OK` or `200`, but no call.
     NoCallId,

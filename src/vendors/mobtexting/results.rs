@@ -13,7 +13,10 @@ use super::{
 use crate::{
     call::{Attempt, CallState, Cause, E164, Fault, Report},
     http::HttpReply,
-    vendors::Placed,
+    vendors::{
+        Placed,
+        bounds::{cut_address, cut_text, keep_latest},
+    },
 };
 
 /// What is kept of the row that decides, as the vendor wrote it: times have no zone of
@@ -32,6 +35,9 @@ const KEPT: &[&str] = &[
     "provider",
     "foreign_id",
 ];
+
+/// Unknown statuses that are worth showing.
+const MAX_UNKNOWN: usize = 16;
 
 /// No call lasts longer than a week.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
@@ -65,12 +71,16 @@ pub fn read(call: &Placed<'_>, reply: &HttpReply, zone: &TimeZone) -> Result<Rep
         .collect();
     // Stable: of two that say nothing of their time, the later one in the answer counts.
     rows.sort_by_key(Reading::age);
-    Ok(report(&rows))
+    Ok(report(&rows, call.retries))
 }
 
 /// A row for each attempt is expected of a call with retries; the latest decides
 /// (mobtexting.md 6 #11).
-fn report(rows: &[Reading<'_>]) -> Report {
+///
+/// With retries only an answer is an end: how often the vendor dials is documented as
+/// little as which attempt is the last, and after any other the phone may ring again. Such
+/// a call ends by an answer or by `give_up_after` (which a later version will enforce).
+fn report(rows: &[Reading<'_>], retries: bool) -> Report {
     let Some(latest) = rows.last() else { return Report::default() };
     let mut data = kept(latest.row, KEPT);
     if latest.duration_computed {
@@ -80,14 +90,21 @@ fn report(rows: &[Reading<'_>]) -> Report {
         .iter()
         .filter(|row| row.word.is_none() && !row.status.is_empty())
         .map(|row| Value::String(row.status.clone()))
+        .take(MAX_UNKNOWN)
         .collect();
     if rows.len() > 1 && !unread.is_empty() {
         data.insert("unknown_statuses".to_owned(), Value::Array(unread));
     }
-    let state = latest.state();
+    let is_answered = |row: &Reading<'_>| row.state() == Some(CallState::Answered);
+    let state = match latest.state() {
+        _ if retries => rows.iter().any(is_answered).then_some(CallState::Answered),
+        state => state,
+    };
+    let mut attempts = rows.iter().filter_map(Reading::attempt).collect();
+    keep_latest(&mut attempts);
     Report {
         state,
-        attempts: rows.iter().filter_map(Reading::attempt).collect(),
+        attempts,
         data,
         error: (state == Some(CallState::Failed)).then(|| latest.fault()),
     }
@@ -144,7 +161,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(row: &'a Row, zone: &TimeZone) -> Self {
-        let status = text(row, "status").unwrap_or_default();
+        let status = text(row, "status").map(|status| cut_text(&status)).unwrap_or_default();
         let time = |key| text(row, key).and_then(|text| time(&text, zone));
         let (start, end) = (time("start_at"), time("end_at"));
         let told = text(row, "duration").and_then(|text| duration(&text));
@@ -178,13 +195,13 @@ impl<'a> Reading<'a> {
         let mut attempt = Attempt::new(state);
         attempt.to = match number(self.row) {
             Some(number) => number.plus(),
-            None => number_text(self.row).unwrap_or_default(),
+            None => cut_text(&number_text(self.row).unwrap_or_default()),
         };
         attempt.end_time = self.end;
         // Of a call nobody answered it is how long it rang.
         attempt.talk_duration = self.duration.filter(|_| state == CallState::Answered);
-        attempt.dtmf = text(self.row, "dtmf").unwrap_or_default();
-        attempt.recording_uri = text(self.row, "recording_url").unwrap_or_default();
+        attempt.dtmf = cut_text(&text(self.row, "dtmf").unwrap_or_default());
+        attempt.recording_uri = cut_address(&text(self.row, "recording_url").unwrap_or_default());
         attempt.vendor_state.clone_from(&self.status);
         Some(attempt)
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     call::{Cause, Fault, Resource, Script},
     http::HttpReply,
-    vendors::fault_of_status,
+    vendors::{bounds::cut_text, fault_of_status},
 };
 
 /// An answer with a code in it.
@@ -68,7 +68,7 @@ impl<'a> Answer<'a> {
         let message = self.message.as_deref().or(row.map(|row| row.message));
         let message = message.unwrap_or("the answer has a code and no text");
         let mut fault = Fault::new(cause, reason, message);
-        fault.code = Some(self.code_text.clone());
+        fault.code = Some(cut_text(&self.code_text));
         fault.request_id = self.request_id.clone().readable();
         // Elsewhere waiting does not help, or must not lead to another attempt.
         if matches!(cause, Cause::Exhausted | Cause::Unreachable) {
@@ -78,16 +78,18 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// What an answer without a code says. The bulk host turns foreign addresses away with
-/// a bare 403 (phonon.md 1).
+/// What an answer without a code says; the HTTP status stands for the code. The bulk host
+/// turns foreign addresses away with a bare 403 (phonon.md 1).
 pub(super) fn fault_without_code(reply: &HttpReply) -> Fault {
     let row = Code::find(IP_NOT_WHITELISTED);
-    match row.and_then(|row| row.cause.map(|cause| (cause, row.name))) {
+    let mut fault = match row.and_then(|row| row.cause.map(|cause| (cause, row.name))) {
         Some((cause, name)) if reply.status == 403 => Fault::new(
             cause,
             name,
             "HTTP 403 without a code: the address the request came from is not on the account's list",
         ),
         _ => fault_of_status(reply),
-    }
+    };
+    fault.code = Some(reply.status.to_string());
+    fault
 }

@@ -58,8 +58,9 @@ pub const CODES: &[Code] = &[
     ),
     row(211, "VALIDITY_EXPIRED", "Validity Expired", Some(Cause::Operator)),
     row(212, "INSUFFICIENT_BALANCE", "Insufficient Balance", Some(Cause::Exhausted)),
-    // Documented for questions only: as the answer to an order it makes no sense.
-    row(NO_DATA_AVAILABLE, "NO_DATA_AVAILABLE", "No Data Available", Some(Cause::Unreadable)),
+    // Documented for questions only: as the answer to an order it makes no sense, and so
+    // refuses nothing.
+    row(NO_DATA_AVAILABLE, "NO_DATA_AVAILABLE", "No Data Available", Some(Cause::InDoubt)),
     row(INVALID_FLOW_ID, "INVALID_FLOW_ID", "Invalid Flow ID", Some(Cause::NotFound)),
     row(302, "EMPTY_CALL_LIST", "Empty Call List", Some(Cause::InvalidCall)),
     row(

@@ -9,7 +9,10 @@ use super::{
     place::india,
     wire::{Fields, text_of},
 };
-use crate::call::{Attempt, CallState, E164};
+use crate::{
+    call::{Attempt, CallState, E164},
+    vendors::bounds::{cut, cut_text},
+};
 
 /// One leg: the vendor's line to one phone, the person's or an agent's.
 #[derive(Clone)]
@@ -29,6 +32,8 @@ pub(super) struct Leg {
     incoming: bool,
     hangup_cause: String,
     duration: Option<Duration>,
+    /// The length was told, and is none.
+    is_silent: bool,
     dtmf: String,
 }
 
@@ -52,7 +57,13 @@ pub(super) enum Talk {
     Open,
     /// Answered and over.
     Over(Duration),
+    /// Answered by times that can't be true.
+    Unclear,
 }
+
+/// No call lasts longer: such times are edited or mixed up, as some of the vendor's own
+/// sample are (phonon.md 5b).
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 impl Leg {
     /// None when the value is not an object.
@@ -80,6 +91,7 @@ impl Leg {
             incoming: fields.flag("incoming") == Some(true),
             hangup_cause: text("hangupcause", 64).unwrap_or_default(),
             duration: fields.number("duration").map(Duration::from_millis),
+            is_silent: fields.text("duration").and_then(|text| text.parse().ok()) == Some(0.0),
             dtmf: read_dtmf(&fields),
         })
     }
@@ -112,18 +124,26 @@ impl Leg {
     }
 
     /// Whether anybody answered (phonon.md 6.10, 6.11). The times are believed before
-    /// the duration, whose unit differs between formats.
+    /// the duration, whose unit differs between formats; but a duration of none is none in
+    /// every unit.
     pub(super) fn talk(&self) -> Talk {
+        if !self.connected || self.is_silent {
+            return Talk::Never;
+        }
+        let is_before = |a: Option<Timestamp>, b: Option<Timestamp>| {
+            a.zip(b).is_some_and(|(earlier, later)| earlier < later)
+        };
+        if is_before(self.connect, self.start) || is_before(self.end, self.connect) {
+            return Talk::Unclear;
+        }
         let length = match (self.connect, self.end) {
-            (Some(connect), Some(end)) => {
-                Some(Duration::try_from(end.duration_since(connect)).unwrap_or_default())
-            }
+            (Some(connect), Some(end)) => Duration::try_from(end.duration_since(connect)).ok(),
             _ => self.duration,
         };
         match length {
-            _ if !self.connected => Talk::Never,
             None => Talk::Open,
             Some(Duration::ZERO) => Talk::Never,
+            Some(length) if length > LONGEST => Talk::Unclear,
             Some(length) => Talk::Over(length),
         }
     }
@@ -155,7 +175,7 @@ impl Leg {
         attempt.ring_time = self.ring_time();
         attempt.end_time = self.end;
         match self.talk() {
-            Talk::Never => {}
+            Talk::Never | Talk::Unclear => {}
             Talk::Open => attempt.answer_time = self.connect,
             Talk::Over(length) => {
                 attempt.answer_time = self.connect;
@@ -171,7 +191,7 @@ impl Leg {
     fn state(&self, over: bool) -> CallState {
         match self.talk() {
             Talk::Over(_) => CallState::Answered,
-            Talk::Open => CallState::InProgress,
+            Talk::Open | Talk::Unclear => CallState::InProgress,
             // The only cause that can be relied on besides 16, which says nothing of
             // a leg that nobody answered (phonon.md 5g, 6.10).
             Talk::Never if (over || self.is_over()) && self.hangup_cause == "17" => CallState::Busy,
@@ -202,7 +222,7 @@ fn read_dtmf(fields: &Fields<'_>) -> String {
                 Some(keys) => keys.into_owned(),
                 None => fields.list(name).iter().filter_map(dtmf_key).collect(),
             };
-            Some(cut(&keys, 256)).filter(|keys| !keys.is_empty())
+            Some(cut_text(&keys)).filter(|keys| !keys.is_empty())
         })
         .unwrap_or_default()
 }
@@ -213,11 +233,6 @@ fn dtmf_key(value: &Value) -> Option<String> {
         None => text_of(value),
     };
     key.map(std::borrow::Cow::into_owned)
-}
-
-/// At most so many characters.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
 }
 
 /// A time with its offset, with "Z" and an offset (which is in print, phonon.md 6.3),
@@ -276,7 +291,19 @@ mod tests {
             (json!({ "connectTime": at, "endTime": later, "duration": "125" }), over(125_230)),
             (json!({ "connectTime": at, "endTime": later }), over(125_230)),
             (json!({ "connectTime": at, "endTime": at, "duration": 9 }), Talk::Never),
-            (json!({ "connectTime": later, "endTime": at, "duration": 9 }), Talk::Never),
+            (json!({ "connectTime": later, "endTime": at, "duration": 9 }), Talk::Unclear),
+            (json!({ "connectTime": later, "endTime": at, "duration": 0 }), Talk::Never),
+            (json!({ "connectTime": at, "endTime": later, "duration": 0 }), Talk::Never),
+            (json!({ "connectTime": at, "endTime": later, "duration": "0.0" }), Talk::Never),
+            (json!({ "connectTime": at, "endTime": later, "duration": "0.9" }), over(125_230)),
+            (json!({ "startTime": later, "connectTime": at, "duration": 9 }), Talk::Unclear),
+            (json!({ "startTime": at, "connectTime": at, "duration": 9 }), over(9)),
+            (json!({ "connectTime": at, "duration": 86_400_000 }), over(86_400_000)),
+            (json!({ "connectTime": at, "duration": 86_400_001 }), Talk::Unclear),
+            (
+                json!({ "connectTime": at, "endTime": "2024-07-02T10:15:13.902+05:30" }),
+                Talk::Unclear,
+            ),
             (json!({ "connectTime": at, "duration": "125230" }), over(125_230)),
             (json!({ "connectTime": at, "duration": 0 }), Talk::Never),
             (json!({ "connectTime": at }), Talk::Open),

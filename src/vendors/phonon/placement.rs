@@ -20,27 +20,32 @@ use crate::{
 pub(super) fn read(lane: Lane, batch: &[Outgoing<'_>], reply: &HttpReply) -> Vec<Placement> {
     let value = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
     let Some(answer) = Answer::read(&value) else {
-        return for_all(batch, || {
-            if lane == Lane::Bulk && is_queued(&value, reply) {
-                accepted(None, None)
-            } else {
-                Placement::Fault(fault_without_code(reply))
-            }
-        });
+        if lane == Lane::Bulk && is_queued(&value, reply) {
+            return for_all(batch, || accepted(None, None));
+        }
+        let Some(fields) = Fields::of(&value) else {
+            return for_all(batch, || Placement::Fault(fault_without_code(reply)));
+        };
+        let request_id = fields.id("requestid").readable();
+        return refused(batch, &Details::read(&fields), request_id, |_| fault_without_code(reply));
+    };
+    let details = Details::read(&answer.fields);
+    let request_id = answer.request_id.clone().readable();
+    let refused = |fault: &dyn Fn(&Outgoing<'_>) -> Fault| {
+        refused(batch, &details, request_id.clone(), fault)
     };
     match answer.code {
-        Some(SUCCESS | PARTIAL_SUCCESS) => read_details(batch, &answer, reply),
-        Some(ACCEPTED_OR_INVALID_SECURITY_ID) if lane == Lane::Bulk && !is_a_refusal(&answer) => {
-            match &answer.request_id {
-                VendorId::Is(id) => for_all(batch, || accepted(None, Some(id.clone()))),
-                VendorId::Unreadable => for_all(batch, || {
-                    let reason = "UNREADABLE_REQUEST_ID";
-                    Placement::Fault(answer.fault_as(Cause::InDoubt, reason, reply))
-                }),
-                VendorId::Missing => refused(batch, &answer, reply),
+        Some(SUCCESS | PARTIAL_SUCCESS) => read_details(batch, &details, &answer, reply),
+        Some(ACCEPTED_OR_INVALID_SECURITY_ID) => match read_202(lane, &answer) {
+            Ok(id) => for_all(batch, || accepted(None, Some(id.clone()))),
+            Err(Unaccepted::Refused) => {
+                refused(&|order| answer.fault(reply, order.order.script.as_ref()))
             }
-        }
-        _ => refused(batch, &answer, reply),
+            Err(Unaccepted::InDoubt(reason)) => {
+                refused(&|_| answer.fault_as(Cause::InDoubt, reason, reply))
+            }
+        },
+        _ => refused(&|order| answer.fault(reply, order.order.script.as_ref())),
     }
 }
 
@@ -48,24 +53,67 @@ fn for_all(batch: &[Outgoing<'_>], one: impl Fn() -> Placement) -> Vec<Placement
     batch.iter().map(|_| one()).collect()
 }
 
-fn refused(batch: &[Outgoing<'_>], answer: &Answer<'_>, reply: &HttpReply) -> Vec<Placement> {
-    let fault = |order: &Outgoing<'_>| answer.fault(reply, order.order.script.as_ref());
-    batch.iter().map(|order| Placement::Fault(fault(order))).collect()
-}
-
 fn accepted(vendor_call_id: Option<String>, vendor_request_id: Option<String>) -> Placement {
     Placement::Accepted { vendor_call_id, vendor_request_id, data: Map::new() }
 }
 
-/// 202 on the bulk lane is "Accepted", unless the text is that of the error: an error
-/// may have a request id too.
-fn is_a_refusal(answer: &Answer<'_>) -> bool {
-    let error = Code::find(ACCEPTED_OR_INVALID_SECURITY_ID).map(|row| row.message);
-    answer
-        .message
-        .as_deref()
-        .zip(error)
-        .is_some_and(|(said, error)| said.trim().eq_ignore_ascii_case(error))
+/// What a refusal says of each call. One that names a call as taken contradicts itself:
+/// that call was taken, and of the others nothing is certain.
+fn refused(
+    batch: &[Outgoing<'_>],
+    details: &Details,
+    request_id: Option<String>,
+    fault: impl Fn(&Outgoing<'_>) -> Fault,
+) -> Vec<Placement> {
+    let contradicts = details.name_a_taken_call();
+    let read_one = |(position, order): (usize, &Outgoing<'_>)| {
+        if let Some(VendorId::Is(uuid)) = details.of(position, order, batch.len()) {
+            return accepted(Some(uuid.clone()), request_id.clone());
+        }
+        let mut fault = fault(order);
+        if contradicts {
+            fault.cause = Cause::InDoubt;
+            fault.reason = "CONTRADICTORY_ANSWER".into();
+            (fault.field, fault.resource, fault.retry_after) = (None, None, None);
+        }
+        Placement::Fault(fault)
+    };
+    batch.iter().enumerate().map(read_one).collect()
+}
+
+/// What code 202 says when it is not "Accepted".
+enum Unaccepted {
+    /// It is the error "Invalid Security ID".
+    Refused,
+    /// It may be either; the reason says why.
+    InDoubt(&'static str),
+}
+
+/// Code 202 is "Accepted", with the vendor's id of the request, on the bulk lane, and
+/// "Invalid Security ID" everywhere (phonon.md 6.1). The text decides; without one an id
+/// of the request does. What fits neither is neither.
+fn read_202(lane: Lane, answer: &Answer<'_>) -> Result<String, Unaccepted> {
+    let said = match answer.fields.get("apiresponsemessage") {
+        None => String::new(),
+        Some(Value::String(text)) if text.trim().is_empty() => String::new(),
+        Some(Value::String(text)) if !letters_of(text).is_empty() => letters_of(text),
+        Some(_) => return Err(Unaccepted::InDoubt("UNCLEAR_202")),
+    };
+    let error = Code::find(ACCEPTED_OR_INVALID_SECURITY_ID).map(|row| letters_of(row.message));
+    match (said.as_str(), &answer.request_id) {
+        ("", VendorId::Missing) => Err(Unaccepted::Refused),
+        (said, _) if error.as_deref() == Some(said) => Err(Unaccepted::Refused),
+        ("" | "accepted" | "success", VendorId::Is(id)) if lane == Lane::Bulk => Ok(id.clone()),
+        ("" | "accepted" | "success", VendorId::Unreadable) if lane == Lane::Bulk => {
+            Err(Unaccepted::InDoubt("UNREADABLE_REQUEST_ID"))
+        }
+        _ => Err(Unaccepted::InDoubt("UNCLEAR_202")),
+    }
+}
+
+/// A text without case, punctuation and spaces.
+fn letters_of(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The answer of the queue behind the bulk lane, in early 2023 (phonon.md 3b). Its ids
@@ -92,42 +140,77 @@ impl Detail {
     }
 }
 
-/// The list of calls taken. A call is found by our own id; an entry without one stands
-/// for the call at its place, as long as the list has a place for each call: in a
-/// shorter one places mean nothing, and a call must not get another's id.
-fn read_details(batch: &[Outgoing<'_>], answer: &Answer<'_>, reply: &HttpReply) -> Vec<Placement> {
-    let entries = answer.fields.list("calldetails");
-    let details: Vec<_> = entries.iter().map(Detail::read).collect();
-    let mut named: HashMap<&str, &Detail> = HashMap::with_capacity(details.len());
-    for detail in details.iter().flatten() {
-        if let Some(id) = &detail.client_identifier {
-            let known = named.entry(id).or_insert(detail);
+/// The list of calls taken.
+struct Details {
+    /// None where an entry is no object.
+    entries: Vec<Option<Detail>>,
+    /// By our own id, where an entry has one.
+    named: HashMap<String, usize>,
+}
+
+impl Details {
+    fn read(fields: &Fields<'_>) -> Self {
+        let entries: Vec<_> = fields.list("calldetails").iter().map(Detail::read).collect();
+        let mut named: HashMap<String, usize> = HashMap::with_capacity(entries.len());
+        let has_id = |at: usize| {
+            let entry: Option<&Detail> = entries.get(at).and_then(Option::as_ref);
+            entry.is_some_and(|entry| matches!(entry.uuid, VendorId::Is(_)))
+        };
+        for (at, entry) in entries.iter().enumerate() {
+            let Some(id) = entry.as_ref().and_then(|entry| entry.client_identifier.clone()) else {
+                continue;
+            };
+            let known = named.entry(id).or_insert(at);
             // Of two entries for one call the one with an id of it tells more.
-            if !matches!(known.uuid, VendorId::Is(_)) && matches!(detail.uuid, VendorId::Is(_)) {
-                *known = detail;
+            if !has_id(*known) && has_id(at) {
+                *known = at;
             }
         }
+        Self { entries, named }
     }
-    let has_places = details.len() == batch.len();
-    let at_place = |position: usize| {
-        let detail = details.get(position)?.as_ref()?;
-        (has_places && detail.client_identifier.is_none()).then_some(detail)
-    };
+
+    fn at(&self, position: usize) -> Option<&Detail> {
+        self.entries.get(position)?.as_ref()
+    }
+
+    /// What the list has for an order. A call is found by our own id; an entry without one
+    /// stands for the call at its place, as long as the list has a place for each call: in
+    /// a shorter one places mean nothing, and a call must not get another's id.
+    fn of(&self, position: usize, order: &Outgoing<'_>, orders: usize) -> Option<&VendorId> {
+        let named = self.named.get(&order.id.to_string()).and_then(|at| self.at(*at));
+        let at_place = || {
+            let detail = self.at(position)?;
+            let is_place = self.entries.len() == orders && detail.client_identifier.is_none();
+            is_place.then_some(detail)
+        };
+        named.or_else(at_place).map(|detail| &detail.uuid)
+    }
+
+    /// Whether an entry has an id of the vendor's, be it one that can't be read.
+    fn name_a_taken_call(&self) -> bool {
+        self.entries.iter().flatten().any(|entry| entry.uuid != VendorId::Missing)
+    }
+}
+
+fn read_details(
+    batch: &[Outgoing<'_>],
+    details: &Details,
+    answer: &Answer<'_>,
+    reply: &HttpReply,
+) -> Vec<Placement> {
     let read_one = |(position, order): (usize, &Outgoing<'_>)| {
-        let id = order.id.to_string();
-        let detail = named.get(id.as_str()).copied().or_else(|| at_place(position));
-        read_detail(detail, answer, reply)
+        read_detail(details.of(position, order, batch.len()), answer, reply)
     };
     batch.iter().enumerate().map(read_one).collect()
 }
 
-fn read_detail(detail: Option<&Detail>, answer: &Answer<'_>, reply: &HttpReply) -> Placement {
+fn read_detail(uuid: Option<&VendorId>, answer: &Answer<'_>, reply: &HttpReply) -> Placement {
     let partial = answer.code == Some(PARTIAL_SUCCESS);
     let fault = |cause, otherwise: &'static str| -> Fault {
         let reason = if partial { "PARTIAL_SUCCESS" } else { otherwise };
         answer.fault_as(cause, reason, reply)
     };
-    match detail.map(|detail| &detail.uuid) {
+    match uuid {
         Some(VendorId::Is(uuid)) => {
             accepted(Some(uuid.clone()), answer.request_id.clone().readable())
         }

@@ -50,7 +50,7 @@ const TABLE: [(u16, Cause, &str); 21] = [
     (210, Cause::InvalidCall, "INVALID_MANDATORY_PARAMETERS"),
     (211, Cause::Operator, "VALIDITY_EXPIRED"),
     (212, Cause::Exhausted, "INSUFFICIENT_BALANCE"),
-    (213, Cause::Unreadable, "NO_DATA_AVAILABLE"),
+    (213, Cause::InDoubt, "NO_DATA_AVAILABLE"),
     (301, Cause::NotFound, "INVALID_FLOW_ID"),
     (302, Cause::InvalidCall, "EMPTY_CALL_LIST"),
     (303, Cause::InvalidCall, "MAX_DATA_LIST_SIZE_EXCEEDED"),
@@ -116,7 +116,7 @@ fn an_accepted_call_has_both_ids() {
 }
 
 #[test]
-fn accepted_on_bulk_is_an_error_elsewhere() {
+fn code_202_is_read_by_its_words() {
     let accepted = json!({
         "api-response-code": 202, "api-response-message": "Accepted", "request-id": "r-1",
         "call-details": null,
@@ -126,20 +126,45 @@ fn accepted_on_bulk_is_an_error_elsewhere() {
     text["api-response-code"] = json!("202");
     text["api-response-message"] = json!(null);
     assert_eq!(ids(placed(&bulk(), &reply(200, &text))), (None, some("r-1")));
+    let unclear = (Cause::InDoubt, "UNCLEAR_202".into());
+    let refusal = (Cause::Operator, "INVALID_SECURITY_ID".into());
+    let read = |adapter: &_, message: Value, request_id: &Value| {
+        let body = json!({
+            "api-response-code": 202, "api-response-message": message, "request-id": request_id,
+        });
+        let fault = fault(placed(adapter, &reply(202, &body)));
+        (fault.cause, fault.reason)
+    };
+    let (id, none) = (json!("r-1"), json!(null));
     for adapter in [realtime(), phonon("outbound", ""), phonon("dialer", "")] {
-        let fault = fault(placed(&adapter, &reply(202, &accepted)));
-        assert_eq!((fault.cause, &*fault.reason), (Cause::Operator, "INVALID_SECURITY_ID"));
-        assert_eq!(fault.request_id, some("r-1"));
+        for message in [json!("Accepted"), json!("Success"), json!("?"), json!({}), json!(7)] {
+            assert_eq!(read(&adapter, message.clone(), &id), unclear, "{message}");
+            assert_eq!(read(&adapter, message, &none), unclear);
+        }
+        assert_eq!(read(&adapter, json!(null), &id), unclear);
     }
     for missing in [json!(null), json!(""), json!("  ")] {
-        let mut body = accepted.clone();
-        body["request-id"] = missing;
-        let fault = fault(placed(&bulk(), &reply(202, &body)));
-        assert_eq!((fault.cause, &*fault.reason), (Cause::Operator, "INVALID_SECURITY_ID"));
+        for message in [json!("Accepted"), json!("success"), json!("?"), json!(true)] {
+            assert_eq!(read(&bulk(), message.clone(), &missing), unclear, "{message}");
+        }
     }
-    let mut refused = accepted.clone();
-    refused["api-response-message"] = json!("Invalid Security ID");
-    assert_eq!(fault(placed(&bulk(), &reply(202, &refused))).cause, Cause::Operator);
+    for message in [json!("Queued"), json!("Accepted नहीं"), json!({}), json!(7)] {
+        assert_eq!(read(&bulk(), message.clone(), &id), unclear, "{message}");
+    }
+    for message in ["ACCEPTED.", " accepted ", "Success!", ""] {
+        let mut body = accepted.clone();
+        body["api-response-message"] = json!(message);
+        assert_eq!(ids(placed(&bulk(), &reply(202, &body))), (None, some("r-1")), "{message}");
+    }
+    for adapter in [realtime(), bulk(), phonon("dialer", "")] {
+        for message in ["Invalid Security ID", "invalid security-id.", "INVALID_SECURITY_ID"] {
+            assert_eq!(read(&adapter, json!(message), &id), refusal, "{message}");
+            assert_eq!(read(&adapter, json!(message), &none), refusal, "{message}");
+        }
+        for message in [json!(null), json!(""), json!(" ")] {
+            assert_eq!(read(&adapter, message, &none), refusal);
+        }
+    }
     for unreadable in [json!("x".repeat(129)), json!(7), json!({})] {
         let mut body = accepted.clone();
         body["request-id"] = unreadable;
@@ -259,6 +284,32 @@ fn partial_success_is_told_per_call() {
 }
 
 #[test]
+fn a_refusal_that_names_a_taken_call_refuses_nothing() {
+    let open = || no(Cause::InDoubt, "CONTRADICTORY_ANSWER");
+    for code in [201, 202, 205, 212, 213, 301, 401, 402, 500, 999] {
+        assert_eq!(three(code, json!([ours(1, "b")])), [open(), ok("b"), open()], "{code}");
+        let details = json!([ours(0, Value::Null), ours(2, "c"), ours(1, 7)]);
+        assert_eq!(three(code, details), [open(), open(), ok("c")], "{code}");
+        let foreign = json!({ "client-identifier": "order-4711", "phonon-uuid": "x" });
+        assert_eq!(three(code, json!([foreign])), [open(), open(), open()], "{code}");
+    }
+    // Nor does one without a code.
+    let orders = orders(2);
+    let body = json!({ "request-id": "r-1", "call-details": [ours(1, "b")] });
+    for status in [200, 400, 401, 403, 404, 429, 500] {
+        let placements = realtime().read_placement(&outgoing(&orders), &reply(status, &body));
+        let [first, second] = <[Placement; 2]>::try_from(placements).unwrap();
+        let fault = fault(first);
+        assert_eq!((fault.cause, &*fault.reason), (Cause::InDoubt, "CONTRADICTORY_ANSWER"));
+        assert_eq!(fault.field, None);
+        assert_eq!(ids(second), (some("b"), some("r-1")));
+    }
+    // One that lists calls without ids is a refusal like any other.
+    let refused = || no(Cause::Exhausted, "INSUFFICIENT_BALANCE");
+    assert_eq!(three(212, json!([ours(0, Value::Null)])), [refused(), refused(), refused()]);
+}
+
+#[test]
 fn an_unknown_flow_is_named_when_the_call_named_it() {
     let mut orders = orders(2);
     orders[1].script = Some(Script::Flow("ZzZz9999".to_owned()));
@@ -300,6 +351,7 @@ fn without_a_code_the_status_counts() {
             for adapter in [realtime(), bulk()] {
                 let fault = fault(placed(&adapter, &HttpReply::json(status, body)));
                 assert_eq!((fault.cause, &*fault.reason), (cause, reason), "{status} {body}");
+                assert_eq!(fault.code, Some(status.to_string()));
             }
         }
     }

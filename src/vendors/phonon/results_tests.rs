@@ -119,6 +119,12 @@ fn rows_of_one_call_are_read_together() {
     assert_eq!(rows(json!([row(json!("COMPLETED"), first.clone()), waiting]))[0], None);
     let reached = row(json!(null), leg("10:15", true));
     assert_eq!(rows(json!([reached, waiting]))[0], Some(CallState::Answered));
+    // A status is not lost to a row that has none.
+    let bare = json!({ "phonon-uuid": "u-1", "flowStatus": "REATTEMPT_SCHEDULED" });
+    let mute = row(json!(null), second.clone());
+    for data in [json!([bare, mute]), json!([mute, bare]), json!([pending, mute])] {
+        assert_eq!(rows(data.clone())[0], None, "{data}");
+    }
     let body =
         json!({ "api-response-code": 200, "data": [pending, done, row(json!(null), first)] });
     let reports = read(&reply(200, &body)).unwrap();

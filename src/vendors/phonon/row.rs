@@ -4,10 +4,13 @@
 use serde_json::{Map, Value};
 
 use super::{
-    leg::{Leg, Talk, cut},
+    leg::{Leg, Talk},
     wire::{Fields, text_of},
 };
-use crate::call::{Attempt, CallState, Cause, E164, Fault, Report};
+use crate::{
+    call::{Attempt, CallState, Cause, Dialed, E164, Fault, Report},
+    vendors::bounds::{MAX_RECORDINGS, cut, cut_address, keep_latest},
+};
 
 /// What is told of one call.
 pub(super) struct Row {
@@ -51,7 +54,7 @@ impl Row {
             request_id: id("requestid"),
             status: status.map(|status| cut(&status, 64)),
             legs: legs.iter().filter_map(Leg::read).collect(),
-            recordings: recordings.iter().filter_map(read_recording).collect(),
+            recordings: recordings.iter().filter_map(read_recording).take(MAX_RECORDINGS).collect(),
         })
     }
 
@@ -60,8 +63,11 @@ impl Row {
     pub(super) fn absorb(&mut self, other: Self) {
         let latest = |row: &Self| row.legs.iter().filter_map(Leg::latest).max();
         if latest(&other) >= latest(self) {
-            self.status = other.status;
+            self.status = other.status.or(self.status.take());
             self.request_id = other.request_id.or(self.request_id.take());
+        } else {
+            self.status = self.status.take().or(other.status);
+            self.request_id = self.request_id.take().or(other.request_id);
         }
         for leg in other.legs {
             match self.legs.iter_mut().find(|known| known.is_same(&leg)) {
@@ -70,7 +76,8 @@ impl Row {
             }
         }
         for recording in other.recordings {
-            if !self.recordings.contains(&recording) {
+            let is_new = !self.recordings.contains(&recording);
+            if is_new && self.recordings.len() < MAX_RECORDINGS {
                 self.recordings.push(recording);
             }
         }
@@ -86,8 +93,11 @@ impl Row {
         let mut attempts: Vec<_> = legs.iter().map(|leg| leg.attempt(over, vendor_state)).collect();
         let data = self.data(&legs, &mut attempts);
         let state = self.state(status, &legs, &attempts, to);
+        keep_latest(&mut attempts);
         let error = match (state, status) {
-            (Some(CallState::Failed), Some(status)) => status.fault(vendor_state),
+            (Some(CallState::Failed), Some(status)) => {
+                status.fault(vendor_state, self.legs.is_empty())
+            }
             _ => None,
         };
         Report { state, attempts, data, error }
@@ -105,6 +115,7 @@ impl Row {
             return Some(CallState::Answered);
         }
         let open = legs.iter().any(|leg| leg.talk() == Talk::Open);
+        let unclear = legs.iter().any(|leg| leg.talk() == Talk::Unclear);
         let last = attempts.last().map(|attempt| attempt.state);
         match status {
             Some(Status::Pending | Status::Unknown) => None,
@@ -112,8 +123,10 @@ impl Row {
             Some(Status::InvalidNumber) => Some(CallState::InvalidNumber),
             Some(Status::Failed(_)) => Some(CallState::Failed),
             // Connected, and nothing says for how long: neither can be claimed.
-            Some(Status::Over) if open || self.connected_stranger(to) => None,
-            Some(Status::Over) => Some(last.unwrap_or(CallState::NoAnswer)),
+            Some(Status::Over) if open || unclear || self.connected_stranger(to) => None,
+            // Without a leg of the person's nothing tells that their phone rang.
+            Some(Status::Over) => last,
+            None if unclear => None,
             None if open => Some(CallState::InProgress),
             None if legs.iter().all(|leg| leg.is_over()) => last,
             None => last.filter(|state| *state == CallState::Ringing),
@@ -155,7 +168,7 @@ fn read_recording(value: &Value) -> Option<String> {
         Some(fields) => fields.text("recordedfilepublicpath"),
         None => text_of(value),
     };
-    path.map(|path| cut(&path, 2_048))
+    path.map(|path| cut_address(&path))
 }
 
 /// What a flow's status means for its call (phonon.md 5f). The list is open.
@@ -179,11 +192,25 @@ struct Refusal {
     cause: Cause,
     message: &'static str,
     field: Option<&'static str>,
+    /// It is found before anybody is dialled.
+    precedes_dialling: bool,
 }
 
 const REFUSALS: &[Refusal] = &[
-    refusal("FAILURE", Cause::Unreadable, "the flow failed while it ran", None),
-    refusal("REJECTED", Cause::Unreadable, "the vendor failed while it read the request", None),
+    Refusal {
+        precedes_dialling: false,
+        ..refusal("FAILURE", Cause::Unreadable, "the flow failed while it ran", None)
+    },
+    // "Unknown error", which may be any.
+    Refusal {
+        precedes_dialling: false,
+        ..refusal(
+            "REJECTED",
+            Cause::Unreadable,
+            "the vendor failed while it read the request",
+            None,
+        )
+    },
     refusal(
         "INVALID_CALL_START_TIME",
         Cause::InvalidCall,
@@ -216,7 +243,7 @@ const fn refusal(
     message: &'static str,
     field: Option<&'static str>,
 ) -> Refusal {
-    Refusal { name, cause, message, field }
+    Refusal { name, cause, message, field, precedes_dialling: true }
 }
 
 impl Status {
@@ -239,11 +266,13 @@ impl Status {
         matches!(self, Self::Over | Self::InvalidNumber | Self::Failed(_))
     }
 
-    fn fault(self, verbatim: &str) -> Option<Fault> {
+    /// Why it failed; a leg shows that somebody was dialled after all.
+    fn fault(self, verbatim: &str, without_legs: bool) -> Option<Fault> {
         let Self::Failed(refusal) = self else { return None };
         let mut fault = Fault::new(refusal.cause, refusal.name, refusal.message);
         fault.code = Some(verbatim.to_owned());
         fault.field = refusal.field;
+        fault.dialed = (refusal.precedes_dialling && without_legs).then_some(Dialed::No);
         Some(fault)
     }
 }

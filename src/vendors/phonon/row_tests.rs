@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::read_row;
-use crate::call::{CallState, Cause, E164, Report};
+use crate::call::{CallState, Cause, Dialed, E164, Report};
 
 const UUID: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
 
@@ -141,9 +141,9 @@ fn every_status_has_its_state() {
         ("UNPROCESSED", [None, None, None]),
         ("REATTEMPT_SCHEDULED", [None, None, None]),
         ("IN_PROGRESS", [Some(InProgress); 3]),
-        ("COMPLETED", [Some(NoAnswer), Some(NoAnswer), Some(Busy)]),
-        ("completed ", [Some(NoAnswer), Some(NoAnswer), Some(Busy)]),
-        ("PARTIAL_COMPLETE", [Some(NoAnswer), Some(NoAnswer), Some(Busy)]),
+        ("COMPLETED", [None, Some(NoAnswer), Some(Busy)]),
+        ("completed ", [None, Some(NoAnswer), Some(Busy)]),
+        ("PARTIAL_COMPLETE", [None, Some(NoAnswer), Some(Busy)]),
         ("FAILURE", [Some(Failed); 3]),
         ("REJECTED", [Some(Failed); 3]),
         ("INVALID_CONTACT_NUMBER", [Some(InvalidNumber); 3]),
@@ -180,6 +180,12 @@ fn refusals_after_the_fact_say_why() {
         let fault = row(status, json!([])).error.unwrap();
         assert_eq!((fault.cause, &*fault.reason, fault.field), (cause, status, field));
         assert_eq!(fault.code.as_deref(), Some(status));
+        // Only what precedes dialling for certain says that nobody was dialled.
+        let certain = !["FAILURE", "REJECTED"].contains(&status);
+        assert_eq!(fault.dialed, certain.then_some(Dialed::No), "{status}");
+        for leg in [unanswered("16"), agent()] {
+            assert_eq!(row(status, json!([leg])).error.unwrap().dialed, None, "{status}");
+        }
     }
     for status in ["COMPLETED", "INVALID_CONTACT_NUMBER", "IN_PROGRESS", "?"] {
         assert_eq!(row(status, json!([])).error, None, "{status}");
@@ -215,7 +221,7 @@ fn without_a_status_the_legs_tell() {
 fn an_agents_phone_is_no_attempt() {
     let report = row("COMPLETED", json!([agent(), unanswered("16")]));
     assert_eq!((report.state, report.attempts.len()), (Some(CallState::NoAnswer), 1));
-    assert_eq!(row("COMPLETED", json!([agent()])).state, Some(CallState::NoAnswer));
+    assert_eq!(row("COMPLETED", json!([agent()])).state, None, "was the person called at all?");
 }
 
 #[test]
@@ -223,10 +229,26 @@ fn what_cannot_be_told_is_not_claimed() {
     let mut stranger = answered();
     stranger["calleeType"] = json!("SOFT_PHONE");
     stranger["calleeNumber"] = json!("912200000009");
-    let report = row("COMPLETED", json!([stranger]));
-    assert_eq!((report.state, report.attempts.len()), (None, 0), "whose phone was it?");
+    let told = row("COMPLETED", json!([stranger]));
+    assert_eq!((told.state, told.attempts.len()), (None, 0), "whose phone was it?");
     let open = json!({ "calleeType": "VISITOR", "connectTime": "2024-07-01T10:15:13+05:30" });
     assert_eq!(row("COMPLETED", json!([open])).state, None, "for how long?");
+    let mut early = answered();
+    early["startTime"] = json!("2024-07-01T10:16:00+05:30");
+    let mut endless = answered();
+    endless["endTime"] = json!("2024-11-01T10:17:19+05:30");
+    for unclear in [early, endless] {
+        for legs in [json!([unclear]), json!([unclear, unanswered("16")])] {
+            assert_eq!(row("COMPLETED", legs.clone()).state, None, "{legs}");
+            let told = report(&json!({ "phonon-uuid": UUID, "callDetails": legs }));
+            assert_eq!(told.state, None, "{legs}");
+        }
+        let reached = row("COMPLETED", json!([unclear, answered()]));
+        assert_eq!(reached.state, Some(CallState::Answered));
+    }
+    let mut silent = answered();
+    silent["duration"] = json!("0");
+    assert_eq!(row("COMPLETED", json!([silent])).state, Some(CallState::NoAnswer));
 }
 
 #[test]
@@ -261,6 +283,28 @@ fn recordings_go_to_the_only_answered_attempt() {
         with(json!([answered()]), json!(["https://a.example.com", "https://b.example.com"]));
     assert_eq!(report.data["recording_urls"].as_array().unwrap().len(), 2);
     assert_eq!(with(json!([answered()]), json!([{}])).data.get("recording_urls"), None);
+}
+
+#[test]
+fn what_is_kept_of_a_row_is_bounded() {
+    let long = "é".repeat(5_000);
+    let mut leg = unanswered(&long);
+    leg["calleeNumber"] = json!(long);
+    leg["dtmfPressed"] = json!(long);
+    let mut legs = vec![leg; 99];
+    legs.push(answered());
+    let urls: Vec<_> = (0..40).map(|n| format!("https://r.example.com/{n}/{long}")).collect();
+    let row = json!({ "phonon-uuid": UUID, "flowStatus": long, "callDetails": legs, "recordingUrls": urls });
+    let report = report(&row);
+    assert_eq!((report.state, report.attempts.len()), (Some(CallState::Answered), 64));
+    for attempt in &report.attempts {
+        let kept = [&attempt.to, &attempt.dtmf, &attempt.hangup_cause, &attempt.vendor_state];
+        assert!(kept.iter().all(|text| text.len() <= 256), "{attempt:?}");
+    }
+    assert!(report.attempts[63].recording_uri.len() <= 2_048);
+    let recordings = report.data["recording_urls"].as_array().unwrap();
+    assert_eq!(recordings.len(), 16);
+    assert!(recordings.iter().all(|url| url.as_str().unwrap().len() <= 2_048));
 }
 
 #[test]

@@ -60,12 +60,18 @@ impl ApiVersion {
     }
 }
 
-/// The pull API (phonon.md 5a).
-#[derive(Debug)]
+/// The pull API (phonon.md 5a). Prints without the address, whose query may hold a secret.
 pub(super) struct Pull {
     /// In full: the vendor tells it to each customer.
     pub(super) url: Url,
     pub(super) version: PullVersion,
+}
+
+impl std::fmt::Debug for Pull {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.url.host_str();
+        f.debug_struct("Pull").field("host", &host).field("version", &self.version).finish()
+    }
 }
 
 /// A version of the pull API.
@@ -239,6 +245,18 @@ fn create_url(
 ) -> Option<Url> {
     let (base_given, path_given) = (section.has("base_url"), section.has("path"));
     let base = section.url("base_url");
+    let is_bulk_host = base.as_ref().and_then(Url::host_str) == Some(BULK_HOST);
+    if is_bulk_host && lane == Some(Lane::Realtime) {
+        // It answers 202 without ids, which is an error everywhere else (phonon.md 6.1).
+        section.problem(
+            "base_url",
+            format!(
+                "is the host of the bulk lane, {BULK_HOST}; set product = \"multicast\" and \
+                 lane = \"bulk\", or use https://central.phonon.io"
+            ),
+        );
+        return None;
+    }
     let path = section.string("path");
     let path = match path {
         Some(path) if path.starts_with('/') && !path.contains(['?', '#']) => Some(path),
@@ -265,6 +283,9 @@ fn create_url(
     url.set_path(&full);
     Some(url)
 }
+
+/// The host of the bulk lane (phonon.md 1).
+const BULK_HOST: &str = "central-api.phonon.io";
 
 /// The hosts of phonon.md 1.
 fn default_base(lane: Lane) -> &'static str {
@@ -303,7 +324,8 @@ fn results(section: &mut Section<'_>, lane: Option<Lane>) -> Option<Option<Pull>
             "the full address of the pull API, which the vendor tells its customers",
         );
     }
-    let url = inner.url("url");
+    // A private address, given in full: what it needs besides a path is its own business.
+    let url = inner.url_with_query("url");
     let version = pull_version(&mut inner);
     inner.finish();
     let pull = Pull { url: url?, version: version? };

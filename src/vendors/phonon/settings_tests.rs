@@ -106,6 +106,16 @@ fn versions_of_the_pull_api_are_numbers_or_words() {
 }
 
 #[test]
+fn the_address_of_the_pull_api_may_have_a_query_and_is_not_told() {
+    let more = "results = { url = \"https://pull.example.com/p?key=s3cret\" }";
+    let settings = phonon("multicast", more).settings;
+    assert!(!format!("{settings:?}").contains("s3cret"));
+    assert_eq!(settings.results.unwrap().url.query(), Some("key=s3cret"));
+    let bulk = "lane = \"bulk\"\nbase_url = \"https://central-api.phonon.io\"";
+    assert_eq!(problems_of("multicast", bulk), [""; 0]);
+}
+
+#[test]
 fn callbacks_are_kept() {
     let phonon = phonon("multicast", "callback = { user = \"vendor\", password = \"hunter2\" }");
     let callback = phonon.callback().unwrap();
@@ -164,6 +174,20 @@ fn keys_that_contradict_each_other_are_mistakes() {
             "results.version: is a boolean",
         ),
         ("outbound", "results = 2", "results: is an integer"),
+        ("outbound", "base_url = \"https://central-api.phonon.io\"", "lane = \"bulk\""),
+        ("dialer", "base_url = \"http://CENTRAL-API.phonon.io:80/x\"", "lane = \"bulk\""),
+        ("multicast", "base_url = \"https://central-api.phonon.io/\"", "lane = \"bulk\""),
+        ("outbound", "base_url = \"https://a.example.com/?k=1\"", "base_url: has a query"),
+        (
+            "outbound",
+            "results = { url = \"\" }",
+            "results.url: is empty; expected an address such as https://api.example.com",
+        ),
+        (
+            "outbound",
+            "callback = { user = \"\", password = \"x\" }",
+            "callback.user: is empty; expected the user",
+        ),
         ("outbound", "path = \"/create?x=1\"", "path: is"),
         ("outbound", "flow_id = \"AbCd-234\"", "flow_id: is"),
         ("outbound", "callback = { password = \"x\" }", "callback.user: is missing"),

@@ -85,12 +85,16 @@ fn a_yes_without_an_id_is_in_doubt() {
 fn every_row_of_the_table_is_read_whatever_the_body() {
     for row in READINGS {
         let Observed::Status(status) = row.observed else { continue };
-        for body in ["", "<html>", "{}", r#"{"UniqueId":"a1"}"#, "no"] {
+        for body in ["", "<html>", "{}", r#"{"UniqueId":""}"#, "no"] {
             assert_eq!(seen(status, body), (row.reason.to_owned(), row.cause), "{status} {body}");
         }
+        // A refusal with a call in it refuses nothing.
+        assert_eq!(seen(status, r#"{"UniqueId":"a1"}"#).1, Cause::InDoubt, "{status}");
     }
-    assert_eq!(seen(302, ""), ("UNREADABLE_ANSWER".to_owned(), Cause::InDoubt));
-    assert_eq!(seen(418, ""), ("REFUSED".to_owned(), Cause::Unreadable));
+    let unreadable = ("UNREADABLE_ANSWER".to_owned(), Cause::InDoubt);
+    assert_eq!(seen(302, ""), unreadable);
+    assert_eq!(seen(418, ""), unreadable);
+    assert_eq!(seen(413, r#"{"UniqueId":7}"#), unreadable);
 }
 
 #[test]
@@ -101,6 +105,16 @@ fn code_text_and_wait_are_handed_on_without_secrets() {
     assert_eq!(fault.code.as_deref(), Some("429"));
     assert_eq!(fault.message, "slow down, ***");
     assert_eq!(fault.retry_after, Some(Duration::from_secs(9)));
+}
+
+#[test]
+fn what_is_kept_of_a_row_is_bounded() {
+    let long = "x".repeat(5_000);
+    let rows = json!([{"UniqueId": "a1", "CallRequestId": long, "CallState": long}]);
+    let [report] = &reports(&[Some("a1")], rows)[..] else { panic!() };
+    for key in ["call_state", "call_request_id"] {
+        assert_eq!(report.data[key].as_str().unwrap().len(), 256);
+    }
 }
 
 #[test]

@@ -11,13 +11,17 @@ fn kolkata() -> TimeZone {
 }
 
 fn read_status(status: u16, body: &str) -> Result<Report, Fault> {
+    read_call(false, status, body)
+}
+
+fn read_call(retries: bool, status: u16, body: &str) -> Result<Report, Fault> {
     let to = ["919900000002".parse().unwrap()];
     let call = Placed {
         vendor_call_id: Some(ID),
         to: &to,
         script: None,
         create_time: Timestamp::UNIX_EPOCH,
-        retries: false,
+        retries,
     };
     read(&call, &HttpReply::json(status, body.to_owned()), &kolkata())
 }
@@ -170,6 +174,47 @@ fn the_latest_of_several_rows_decides_and_all_are_kept() {
     // Without any times the later row counts.
     let report = rows(json!([{"id": ID, "status": "BUSY"}, {"id": ID, "status": "ANSWER"}]));
     assert_eq!(report.state, Some(CallState::Answered));
+}
+
+#[test]
+fn with_retries_only_an_answer_ends_the_call() {
+    let row = |word: &str, end: &str| json!({"id": ID, "status": word, "end_at": end});
+    let with_retries = |rows: serde_json::Value| {
+        read_call(true, 200, &json!({"status": 200, "data": rows}).to_string()).unwrap()
+    };
+    let (early, late) = ("2024-07-10 08:00:00", "2024-07-10 08:15:00");
+    for word in ["BUSY", "NOANSWER", "CANCEL", "MISSED", "CHANUNAVAIL", "CONGESTION"] {
+        let report = with_retries(json!([row(word, early)]));
+        assert_eq!((report.state, report.error), (None, None), "{word}");
+        assert_eq!(report.attempts[0].vendor_state, word);
+        assert!(rows(json!([row(word, early)])).state.is_some());
+        for answered in [[early, late], [late, early]] {
+            let rows = json!([row(word, answered[0]), row("ANSWER", answered[1])]);
+            let report = with_retries(rows);
+            assert_eq!((report.state, report.error), (Some(CallState::Answered), None), "{word}");
+            assert_eq!(report.attempts.len(), 2);
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_an_answer_is_bounded() {
+    let long = "é".repeat(5_000);
+    let row = |status: &str| {
+        json!({"id": ID, "status": status, "to": long, "dtmf": long, "recording_url": long,
+            "location": long, "created_at": "2024-07-10 08:00:00"})
+    };
+    let report = rows(json!(vec![row("BUSY"); 100]));
+    assert_eq!(report.attempts.len(), 64);
+    let attempt = &report.attempts[0];
+    assert_eq!(
+        (attempt.to.len(), attempt.dtmf.len(), attempt.recording_uri.len()),
+        (256, 256, 2_048)
+    );
+    assert_eq!(report.data["location"].as_str().unwrap().len(), 256);
+    let report = rows(json!(vec![row(&long); 100]));
+    assert_eq!(report.data["status"].as_str().unwrap().len(), 256);
+    assert_eq!(report.data["unknown_statuses"].as_array().unwrap().len(), 16);
 }
 
 #[test]
