@@ -11,11 +11,11 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 
-use super::{Gateway, account::Account, asking::Asked, bounds, results::Warning};
+use super::{Gateway, account::Account, asking::Asked, results::Warning};
 use crate::{
     call::{Call, CallError, Cause, Observation, Report, ReportedState, Retry},
     ledger::News,
-    vendors::Placed,
+    vendors::{Placed, bounds},
 };
 
 /// What one vendor is to be asked.

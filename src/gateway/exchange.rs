@@ -4,11 +4,11 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Gateway, account::Account, bounds, token::TokenUse};
+use super::{Gateway, account::Account, token::TokenUse};
 use crate::{
     call::{Call, CallError, Cause, Observation},
     http::{Failure, HttpReply},
-    vendors::{Context, Outgoing, Placement},
+    vendors::{Context, Outgoing, Placement, bounds},
 };
 
 /// What came of sending a batch.

@@ -3,10 +3,11 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{account::Account, bounds::MAX_ID_BYTES};
+use super::account::Account;
 use crate::{
     call::{CallError, Cause, Dialed, Fault, VendorFault, Violation, mask_digits},
     http::Failure,
+    vendors::bounds::MAX_ID_BYTES,
 };
 
 /// The most of a vendor's text that is kept.

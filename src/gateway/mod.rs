@@ -17,7 +17,6 @@ use crate::{
 mod account;
 mod ask;
 mod asking;
-mod bounds;
 mod clock;
 mod create;
 mod dispatch;

@@ -13,7 +13,7 @@ use crate::{
     http::{HttpReply, HttpRequest},
 };
 
-mod bounds;
+pub mod bounds;
 pub mod knovvu;
 pub mod mobtexting;
 pub mod phonon;

@@ -143,7 +143,17 @@ fn phonon_yes(batch: &[Outgoing<'_>]) -> Value {
 fn phonon_over(id: &str) -> Value {
     json!({
         "api-response-code": 200, "api-response-message": "Success",
-        "data": [{ "phonon-uuid": id, "flow-status": "COMPLETED", "call-details": [] }],
+        "data": [{
+            "phonon-uuid": id,
+            "flow-status": "COMPLETED",
+            "call-details": [{
+                "calleeType": "VISITOR",
+                "startTime": "2026-03-01T14:30:00+05:30",
+                "endTime": "2026-03-01T14:30:30+05:30",
+                "hangupCause": "17",
+                "duration": "0",
+            }],
+        }],
     })
 }
 
