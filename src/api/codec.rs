@@ -16,7 +16,7 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
 
-use super::{create::MAX_CALLS, status};
+use super::{create::MAX_CALLS, refusal::invalid_request};
 use crate::{
     call::{MAX_SELECTED, Violation},
     proto::{
@@ -147,7 +147,7 @@ fn refusal(excess: Excess, repeated: &[Repeated]) -> Status {
         };
         Violation::new(name, description)
     });
-    status::invalid_request(violations.as_slice())
+    invalid_request(violations.as_slice())
 }
 
 /// How many fields a message has.

@@ -5,7 +5,7 @@ use prost::Message;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use super::{CallApi, answer, parse, render, status};
+use super::{CallApi, answer, parse, refusal, render, status, trailer};
 use crate::{
     call::{Call, CallError, CallState, Cause, RequestId, Violation},
     gateway::{CreateOrder, Created, GatewayError},
@@ -29,18 +29,18 @@ impl CallApi {
         // repeats a request wants to know what became of it.
         if may_be_known {
             let recorded = self.gateway.recorded(&request_id, order.payload_hash).await;
-            match recorded.map_err(|error| status::unasked(&error, &request_id))? {
+            match recorded.map_err(|error| refusal::unasked(&error, &request_id))? {
                 Some(created) if !validate_only => return respond(Ok(created), request_id),
                 _ => {}
             }
         }
         let prepared =
-            self.gateway.prepare(order).map_err(|error| status::gateway_error(&error, None))?;
+            self.gateway.prepare(order).map_err(|error| refusal::gateway_error(&error, None))?;
 
         let shown: Vec<_> = prepared.calls.iter().map(render::call).collect();
         let will_be_sent = |call: &Call| call.state == CallState::Scheduled;
         answer::fits(shown.iter().zip(prepared.calls.iter().map(will_be_sent)))
-            .map_err(status::answer_too_large)?;
+            .map_err(refusal::answer_too_large)?;
         if validate_only {
             return Ok(unplaced(shown));
         }
@@ -51,7 +51,7 @@ impl CallApi {
             None => created.await,
             Some(at) => match timeout_at(at, created).await {
                 Ok(created) => created,
-                Err(_) => return Err(status::deadline_exceeded(&request_id)),
+                Err(_) => return Err(refusal::deadline_exceeded(&request_id)),
             },
         };
         respond(created, request_id)
@@ -78,7 +78,7 @@ fn order(mut request: CreateCallsRequest) -> Result<CreateOrder, Status> {
         }
     }
     if !wrong.is_empty() {
-        return Err(status::invalid_request(&wrong));
+        return Err(refusal::invalid_request(&wrong));
     }
     if request.route.is_empty() {
         "default".clone_into(&mut request.route);
@@ -116,7 +116,7 @@ fn respond(
     request_id: RequestId,
 ) -> Result<CreateCallsResponse, Status> {
     let Created { calls, replayed } =
-        created.map_err(|error| status::gateway_error(&error, Some(&request_id)))?;
+        created.map_err(|error| refusal::gateway_error(&error, Some(&request_id)))?;
     let mut response = CreateCallsResponse {
         calls: calls.iter().map(render::call).collect(),
         replayed,
@@ -134,7 +134,7 @@ fn respond(
             .filter_map(|call| Some((call.position, call.error.as_ref()?)))
             .flat_map(|(position, error)| error.violations.iter().map(move |v| (position, v)))
             .map(|(position, violation)| (format!("calls[{position}]."), violation.clone()));
-        return Err(status::nothing_placed((first.1, subject), violations, response));
+        return Err(trailer::nothing_placed((first.1, subject), violations, response));
     }
     answer::shrink(&mut response.calls);
     Ok(response)

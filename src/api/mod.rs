@@ -20,10 +20,12 @@ mod create;
 mod deadline;
 mod page_token;
 mod parse;
+mod refusal;
 mod render;
 mod results;
 mod server;
 mod status;
+mod trailer;
 mod vendors;
 
 pub use server::{Bound, ServeError};
@@ -75,14 +77,14 @@ impl CallService for CallApi {
         &self,
         _: Request<WatchCallResultsRequest>,
     ) -> Result<Response<Self::WatchCallResultsStream>, Status> {
-        Err(status::not_available("WatchCallResults", "ask GetCallResults"))
+        Err(refusal::not_available("WatchCallResults", "ask GetCallResults"))
     }
 
     async fn cancel_calls(
         &self,
         _: Request<CancelCallsRequest>,
     ) -> Result<Response<CancelCallsResponse>, Status> {
-        Err(status::not_available("CancelCalls", "set an expire_time"))
+        Err(refusal::not_available("CancelCalls", "set an expire_time"))
     }
 
     async fn list_vendors(

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic_types::pb;
 
-use super::{CallApi, DEFAULT_PATIENCE, answer, page_token, render, status};
+use super::{CallApi, DEFAULT_PATIENCE, answer, page_token, refusal, render, status};
 use crate::{
     call::{MAX_SELECTED, Selector, Violation},
     gateway::{Results, ResultsQuery, Warning},
@@ -24,9 +24,9 @@ impl CallApi {
         request: GetCallResultsRequest,
         deadline: Option<Instant>,
     ) -> Result<GetCallResultsResponse, Status> {
-        let query = query(request, deadline).map_err(|wrong| status::invalid_request(&wrong))?;
+        let query = query(request, deadline).map_err(|wrong| refusal::invalid_request(&wrong))?;
         let (selector, after) = (query.selector.clone(), query.after);
-        let failed = |error| status::gateway_error(&error, None);
+        let failed = |error| refusal::gateway_error(&error, None);
         let Results { mut page, warnings } = self.gateway.results(query).await.map_err(failed)?;
         let warnings: Vec<_> = warnings.iter().map(warning).collect();
         let extra: usize = warnings.iter().map(|w| w.encoded_len() + 4).sum();

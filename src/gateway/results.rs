@@ -116,27 +116,27 @@ impl Gateway {
 
 /// What a vendor is to be asked about its calls, and why some of them are left out.
 fn round(account: &Arc<Account>, calls: &[&Call]) -> (Option<Round>, Vec<Warning>) {
-    let warn = |reason, message: String| Warning {
+    let warn = |cause, reason, message: String| Warning {
         vendor: account.name().to_owned(),
-        error: CallError::new(Cause::Unsupported, reason, message),
+        error: CallError::new(cause, reason, message),
     };
     let name = account.name();
     if !account.adapter().capabilities().pull_results {
         let message = format!("{name} can't be asked for results; it posts them");
-        return (None, vec![warn("RESULTS_ARE_PUSHED", message)]);
+        return (None, vec![warn(Cause::Unsupported, "RESULTS_ARE_PUSHED", message)]);
     }
     let mut unasked = Vec::new();
     let asked = account.asking.begin(calls.iter().map(|call| call.id));
     let mine: Vec<_> = calls.iter().copied().filter(|call| asked.contains(call.id)).collect();
     if mine.len() < calls.len() {
         let message = format!("{name} is being asked about some of the calls by another request");
-        unasked.push(warn("BEING_ASKED", message));
+        unasked.push(warn(Cause::Unreachable, "BEING_ASKED", message));
     }
     let questions = questions(account, &mine);
     if questions.iter().map(Vec::len).sum::<usize>() < mine.len() {
         let message =
             format!("{name} gave no id for some of the calls, and can't be asked about them");
-        unasked.push(warn("NO_VENDOR_CALL_ID", message));
+        unasked.push(warn(Cause::Unsupported, "NO_VENDOR_CALL_ID", message));
     }
     let round = Round { account: Arc::clone(account), questions, asked };
     ((!round.questions.is_empty()).then_some(round), unasked)
