@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::{CallApi, answer, parse, refusal, render, status, trailer};
 use crate::{
-    call::{Call, CallError, CallState, Cause, RequestId, Violation},
+    call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
     gateway::{CreateOrder, Created, GatewayError},
     proto::{self, CreateCallsRequest, CreateCallsResponse},
 };
@@ -134,7 +134,9 @@ fn respond(
             .filter_map(|call| Some((call.position, call.error.as_ref()?)))
             .flat_map(|(position, error)| error.violations.iter().map(move |v| (position, v)))
             .map(|(position, violation)| (format!("calls[{position}]."), violation.clone()));
-        return Err(trailer::nothing_placed((first.1, subject), violations, response));
+        let in_doubt =
+            calls.iter().filter_map(|c| c.error.as_ref()).any(|e| e.dialed == Dialed::Maybe);
+        return Err(trailer::nothing_placed((first.1, subject), in_doubt, violations, response));
     }
     answer::shrink(&mut response.calls);
     Ok(response)

@@ -84,20 +84,35 @@ pub(super) fn not_available(rpc: &str, instead: &str) -> Status {
     refusal(Code::Unimplemented, "NOT_AVAILABLE", &message, Vec::new(), None)
 }
 
+/// The error of an RPC that may not be the only one about its calls.
+fn doubtful(
+    code: Code,
+    reason: &str,
+    message: String,
+    more: Vec<Any>,
+    request_id: Option<&RequestId>,
+) -> Status {
+    let mut metadata = BTreeMap::from([("dialed".to_owned(), "maybe".to_owned())]);
+    if let Some(id) = request_id {
+        metadata.insert("request_id".to_owned(), id.to_string());
+    }
+    let info = ErrorInfo { reason: reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
+    let mut details = vec![any("ErrorInfo", &info)];
+    details.extend(more);
+    into_status(pb::Status { code: code as i32, message, details })
+}
+
 /// The caller's deadline passed; the work goes on.
 pub(super) fn deadline_exceeded(request_id: &RequestId) -> Status {
-    let metadata = BTreeMap::from([
-        ("dialed".to_owned(), "maybe".to_owned()),
-        ("request_id".to_owned(), request_id.to_string()),
-    ]);
-    let info =
-        ErrorInfo { reason: "DEADLINE_EXCEEDED".to_owned(), domain: DOMAIN.to_owned(), metadata };
-    into_status(pb::Status {
-        code: Code::DeadlineExceeded as i32,
-        message: "the deadline passed; the calls are still being placed, and GetCallResults finds them by request_id"
-            .to_owned(),
-        details: vec![any("ErrorInfo", &info)],
-    })
+    let message = "the deadline passed; the calls are still being placed, and GetCallResults finds \
+                   them by request_id";
+    doubtful(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        message.to_owned(),
+        Vec::new(),
+        Some(request_id),
+    )
 }
 
 /// The ledger could not be asked whether a request is a repetition: nothing was sent by
@@ -107,20 +122,10 @@ pub(super) fn unasked(error: &GatewayError, request_id: &RequestId) -> Status {
         return gateway_error(error, Some(request_id));
     }
     tracing::error!(%error, "the ledger could not be asked about a request id");
-    let metadata = BTreeMap::from([
-        ("dialed".to_owned(), "maybe".to_owned()),
-        ("request_id".to_owned(), request_id.to_string()),
-    ]);
-    let info =
-        ErrorInfo { reason: "LEDGER_UNAVAILABLE".to_owned(), domain: DOMAIN.to_owned(), metadata };
-    into_status(pb::Status {
-        code: Code::Unavailable as i32,
-        message:
-            "the ledger is not available, so it is not known whether this request was seen before; \
-                  repeat the very same request"
-                .to_owned(),
-        details: vec![any("ErrorInfo", &info), retry_info(Duration::from_secs(5))],
-    })
+    let message = "the ledger is not available, so it is not known whether this request was seen \
+                   before; repeat the very same request";
+    let more = vec![retry_info(Duration::from_secs(5))];
+    doubtful(Code::Unavailable, "LEDGER_UNAVAILABLE", message.to_owned(), more, Some(request_id))
 }
 
 /// An error that ends an RPC.
@@ -160,22 +165,13 @@ pub(super) fn gateway_error(error: &GatewayError, request_id: Option<&RequestId>
             let more = vec![retry_info(Duration::from_secs(1))];
             refusal(Code::Unavailable, "STOPPING", &message, more, request_id)
         }
-        GatewayError::Broken => into_status(pb::Status {
-            code: Code::Internal as i32,
-            message,
-            details: vec![any(
-                "ErrorInfo",
-                &ErrorInfo {
-                    reason: "INTERNAL".to_owned(),
-                    domain: DOMAIN.to_owned(),
-                    metadata: request_id
-                        .map(|id| ("request_id".to_owned(), id.to_string()))
-                        .into_iter()
-                        .chain([("dialed".to_owned(), "maybe".to_owned())])
-                        .collect(),
-                },
-            )],
-        }),
+        GatewayError::BeingPlaced => {
+            let more = vec![retry_info(Duration::from_secs(1))];
+            doubtful(Code::Unavailable, "BEING_PLACED", message, more, request_id)
+        }
+        GatewayError::Broken => {
+            doubtful(Code::Internal, "INTERNAL", message, Vec::new(), request_id)
+        }
     }
 }
 

@@ -23,10 +23,11 @@ const MAX_STATUS_BYTES: usize = 5_400;
 /// The most of a message as it travels in a trailer.
 const MAX_ENCODED_MESSAGE_BYTES: usize = 480;
 
-/// The size of a message as it travels in a trailer: whatever is not printable ASCII
-/// takes three bytes for one.
+/// The size of a message as it travels in a trailer: most of what is not a letter or a
+/// digit takes three bytes for one.
 fn encoded_len(message: &str) -> usize {
-    message.bytes().map(|b| if matches!(b, b' '..=b'~') && b != b'%' { 1 } else { 3 }).sum()
+    let plain = |b: u8| b.is_ascii_graphic() && !b"\"#<>`?{}%".contains(&b);
+    message.bytes().map(|b| if plain(b) { 1 } else { 3 }).sum()
 }
 
 fn for_a_trailer(message: &str) -> String {
@@ -45,10 +46,12 @@ pub(super) fn into_status(mut status: pb::Status) -> Status {
     Status::with_details(code, status.message, bytes.into())
 }
 
-/// Nothing was accepted, and nothing can have been dialled: the RPC fails with the
-/// first wrong call's error, and tells of all calls as far as there is room.
+/// Nothing was accepted, and nothing was dialled by this request: the RPC fails with the
+/// first wrong call's error, and tells of all calls as far as there is room. `in_doubt`
+/// when one of them is a duplicate, whose first coming may have been dialled.
 pub(super) fn nothing_placed(
     first: (&CallError, Subject<'_>),
+    in_doubt: bool,
     violations: impl Iterator<Item = (String, Violation)>,
     response: CreateCallsResponse,
 ) -> Status {
@@ -65,7 +68,11 @@ pub(super) fn nothing_placed(
     } else {
         format!("none of {} calls was placed; the first error: {path}{}", more + 1, error.message)
     };
-    let mut details = vec![any("ErrorInfo", &error_info(error, subject))];
+    let mut info = error_info(error, subject);
+    if in_doubt {
+        info.metadata.insert("dialed".to_owned(), "maybe".to_owned());
+    }
+    let mut details = vec![any("ErrorInfo", &info)];
     let list = violations.map(|(prefix, violation)| field_violation(&violation, &prefix));
     details.extend(bad_request(list.collect()));
     details.extend(extras(error, subject));

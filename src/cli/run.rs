@@ -72,8 +72,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         let _ = stopped.await;
     }));
     let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
-    // A token may have to be fetched before, and once more after a refusal.
-    let drain = longest.unwrap_or_default() * 3 + RECORDING;
+    // A token may have to be fetched before, and all once more after a refusal.
+    let drain = longest.unwrap_or_default() * 4 + RECORDING;
     Ok(Running { gateway, ledger, tenancy, drain, address, recovery, stop, server })
 }
 

@@ -33,6 +33,7 @@ pub(super) async fn run(path: &Path) -> ExitCode {
         () = asked_to_stop() => None,
     };
     if let Some(error) = broken {
+        running.stop().await;
         let reason = error.map_or_else(|| "the gRPC server ended".to_owned(), |e| e.to_string());
         return fail(reason, 1);
     }

@@ -51,10 +51,16 @@ impl Gateway {
         let unreachable = &AtomicBool::new(false);
         let answers: Vec<_> = stream::iter(questions)
             .map(|calls| async move {
-                if gateway.is_stopping() || unreachable.load(Ordering::Relaxed) {
+                let turn = account.question_turn().await;
+                // The wait may have been long.
+                if unreachable.load(Ordering::Relaxed) {
                     return None;
                 }
+                if gateway.is_stopping() {
+                    return Some(Err(stopping()));
+                }
                 let answer = gateway.ask_about(account, calls).await;
+                drop(turn);
                 if answer.as_ref().is_err_and(|error| error.cause == Cause::Unreachable) {
                     unreachable.store(true, Ordering::Relaxed);
                 }
@@ -80,9 +86,7 @@ impl Gateway {
         calls: Vec<Call>,
     ) -> Result<Vec<Call>, CallError> {
         let asked: Vec<_> = calls.iter().map(placed).collect();
-        let turn = account.question_turn().await;
         let reply = self.question(account, |context| account.adapter().ask(&asked, context)).await;
-        drop(turn);
         let at = self.inner.clock.now();
         let reports = reply.and_then(|reply| {
             account.adapter().read_answer(&asked, &reply).map_err(|fault| {
@@ -114,6 +118,14 @@ impl Gateway {
             )
         })
     }
+}
+
+fn stopping() -> CallError {
+    CallError::new(
+        Cause::Unreachable,
+        "STOPPING",
+        "the gateway is stopping, and asks nobody any more",
+    )
 }
 
 /// The questions of a vendor about calls, as its adapter groups them.

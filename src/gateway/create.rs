@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Gateway, GatewayError, Prepared, account::Account, dispatch::Batch};
+use super::{
+    Gateway, GatewayError, Prepared, account::Account, dispatch::Batch, recording::Recording,
+};
 use crate::{
     call::{Call, CallState, Position, RequestId, Selector},
     ledger::{NewRequest, Recorded, RequestRecord},
@@ -26,12 +28,30 @@ impl Gateway {
     /// When nothing was sent: the id was used for another payload, or the ledger does
     /// not take the calls.
     pub async fn create(&self, prepared: Prepared) -> Result<Created, GatewayError> {
-        if self.inner.tasks.is_closed() {
-            return Err(GatewayError::Stopping);
+        // Counted before the look at it, so that a stop waits for what it did not prevent.
+        let counted = self.inner.tasks.token();
+        let recording = self.inner.recording.begin(prepared.request_id.clone());
+        let alone = recording.is_some();
+        let outcome = if self.is_stopping() {
+            Err(GatewayError::Stopping)
+        } else {
+            let gateway = self.clone();
+            let work = tokio::spawn(async move {
+                let outcome = gateway.run(prepared, recording).await;
+                drop(counted);
+                outcome
+            });
+            work.await.unwrap_or(Err(GatewayError::Broken))
+        };
+        match outcome {
+            // "Nothing was sent" would be true of this one only.
+            Err(GatewayError::Stopping | GatewayError::Overloaded | GatewayError::Ledger(_))
+                if !alone =>
+            {
+                Err(GatewayError::BeingPlaced)
+            }
+            outcome => outcome,
         }
-        let gateway = self.clone();
-        let work = self.inner.tasks.spawn(async move { gateway.run(prepared).await });
-        work.await.unwrap_or(Err(GatewayError::Broken))
     }
 
     /// What is recorded of a request id: the answer to give again. None when it is new.
@@ -49,7 +69,11 @@ impl Gateway {
         }
     }
 
-    async fn run(self, prepared: Prepared) -> Result<Created, GatewayError> {
+    async fn run(
+        self,
+        prepared: Prepared,
+        recording: Option<Recording>,
+    ) -> Result<Created, GatewayError> {
         let Prepared { request_id, payload_hash, create_time, mut calls } = prepared;
         // More than fits into the semaphore can't come: a request has 5,000 calls at most.
         let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
@@ -58,7 +82,9 @@ impl Gateway {
         let batches = self.batches(&mut calls);
         let request =
             NewRequest { id: request_id.clone(), payload_hash, create_time, calls: calls.clone() };
-        match self.inner.ledger.record(request).await? {
+        let recorded = self.inner.ledger.record(request).await;
+        drop(recording);
+        match recorded? {
             Recorded::New => {}
             // The turns taken for the batches are given back as these are dropped.
             Recorded::Before(record) => {

@@ -104,7 +104,9 @@ impl Gateway {
                 tracing::error!(%error, vendor = batch.account.name(), "waiting calls can't be claimed; they wait on");
                 batch.turn = None;
                 let waiting = batch.calls.clone();
-                self.inner.tasks.spawn(self.clone().later(batch));
+                if !is_final(&error) {
+                    self.inner.tasks.spawn(self.clone().later(batch));
+                }
                 waiting
             }
         }
@@ -150,11 +152,13 @@ impl Gateway {
                 let doubt = CallError::new(
                     Cause::InDoubt,
                     "LEDGER_UNAVAILABLE",
-                    "the call went out, and the vendor's answer is not recorded yet",
+                    "the call may have gone out; what came of it is not recorded yet",
                 );
+                // Under the revision that is recorded: the next one is what comes of it.
                 let unconfirmed = |mut call: Call| {
+                    let revision = call.revision;
                     call.apply(Observation::Failed(doubt.clone()), at);
-                    call
+                    Call { revision, ..call }
                 };
                 calls.into_iter().map(unconfirmed).collect()
             }
@@ -172,24 +176,34 @@ impl Gateway {
         F: Future<Output = Result<T, LedgerError>>,
     {
         let started = Instant::now();
+        let mut stopping_since = None;
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match change().await {
                 Ok(done) => return Ok(done),
-                // Neither of these gets better.
-                Err(error @ (LedgerError::Closed | LedgerError::NoSuchCall(_))) => {
-                    return Err(error);
-                }
+                Err(error) if is_final(&error) => return Err(error),
                 Err(error) => error,
             };
-            let patience = if self.is_stopping() { patience.min(PATIENCE) } else { patience };
-            if started.elapsed() >= patience {
+            let (since, patience) = if self.is_stopping() {
+                (*stopping_since.get_or_insert_with(Instant::now), PATIENCE)
+            } else {
+                (started, patience)
+            };
+            if since.elapsed() >= patience {
                 return Err(error);
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Trying again does not help.
+fn is_final(error: &LedgerError) -> bool {
+    matches!(
+        error,
+        LedgerError::Closed | LedgerError::NoSuchCall(_) | LedgerError::Unreadable { .. }
+    )
 }
 
 fn by_account(batches: Vec<Batch>) -> Vec<Vec<Batch>> {

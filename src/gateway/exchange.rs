@@ -75,12 +75,18 @@ impl Gateway {
             Ok(reply) => reply,
             Err(failure) => return all(account.line_error(&failure)),
         };
+        let placements = account.adapter().read_placement(batch, &reply);
         match token {
-            // A readable "no" to the token: a fresh one may do, once.
-            Some(token) if may_renew && matches!(reply.status, 401 | 403) => {
+            // A readable "no" to the token: a fresh one may do, once. An answer that leaves
+            // anything open is none, whatever its status.
+            Some(token)
+                if may_renew
+                    && matches!(reply.status, 401 | 403)
+                    && placements.iter().all(is_certain_refusal) =>
+            {
                 Sent::TokenRefused(token.generation)
             }
-            _ => Sent::Outcomes(self.outcomes(account, batch, &reply, now)),
+            _ => Sent::Outcomes(self.outcomes(account, batch, placements, reply.status, now)),
         }
     }
 
@@ -88,10 +94,10 @@ impl Gateway {
         &self,
         account: &Account,
         batch: &[Outgoing<'_>],
-        reply: &HttpReply,
+        mut placements: Vec<Placement>,
+        http_status: u16,
         now: Timestamp,
     ) -> Vec<Observation> {
-        let mut placements = account.adapter().read_placement(batch, reply);
         if placements.len() != batch.len() {
             tracing::error!(vendor = account.name(), "the adapter did not account for every call");
             placements.truncate(batch.len());
@@ -104,7 +110,7 @@ impl Gateway {
                     accepted(vendor_call_id, vendor_request_id, data)
                 }
                 Placement::Fault(fault) => {
-                    let mut error = account.vendor_error(fault, Some(reply.status));
+                    let mut error = account.vendor_error(fault, Some(http_status));
                     if whole {
                         error.violations.clear();
                         error.message +=
@@ -162,6 +168,10 @@ impl Gateway {
         };
         account.client.send(&request).await.map_err(|failure| unanswered(account, &failure))
     }
+}
+
+fn is_certain_refusal(placement: &Placement) -> bool {
+    matches!(placement, Placement::Fault(fault) if fault.cause != Cause::InDoubt)
 }
 
 /// An id that is longer than any id known is none: the vendor said yes, and under which

@@ -106,9 +106,10 @@ pub(super) fn tidy(text: &str, max: usize) -> String {
     let mut group = String::new();
     // What lies far behind the cut can't show.
     for c in text.chars().take(max * 2) {
-        let between = matches!(c, ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}');
+        let between =
+            c.is_whitespace() || matches!(c, '-' | '.' | '(' | ')' | '/' | '\u{2010}'..='\u{2015}');
         if c.is_ascii_digit() || (between && !group.is_empty()) {
-            group.push(c);
+            group.push(if c.is_whitespace() { ' ' } else { c });
             continue;
         }
         flush(&mut out, &mut group);
@@ -165,7 +166,9 @@ mod tests {
 
     #[test]
     fn numbers_in_groups_are_masked_too() {
-        for text in ["98123-45001", "(981) 234 5001", "+91 98123 45001", "98.12.34.50.01"] {
+        for text in
+            ["98123-45001", "(981) 234 5001", "+91 98123 45001", "98.12.34.50.01", "98123\n45001"]
+        {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             let tidied = tidy(text, 200);
             let shown: String =

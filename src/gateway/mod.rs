@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use recording::BeingRecorded;
+
 use crate::{
     call::RequestId,
     config::{Config, Route},
@@ -23,6 +25,7 @@ mod dispatch;
 mod exchange;
 mod fault;
 mod prepare;
+mod recording;
 mod recover;
 mod results;
 mod token;
@@ -48,6 +51,7 @@ struct Inner {
     clock: Clock,
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
+    recording: BeingRecorded,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
 }
@@ -82,6 +86,11 @@ pub enum GatewayError {
     /// The gateway is about to stop.
     #[error("the gateway is stopping and takes no new calls")]
     Stopping,
+    /// The same request came before, and what became of it is not known yet.
+    #[error(
+        "a request with this request_id is being placed at this moment; repeat it to get its answer"
+    )]
+    BeingPlaced,
     /// A task of the gateway's own died.
     #[error("the request could not be finished; what is recorded of it can be asked for")]
     Broken,
@@ -108,6 +117,7 @@ impl Gateway {
             ledger,
             clock,
             tasks: TaskTracker::new(),
+            recording: BeingRecorded::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         };
         Ok(Self { inner: Arc::new(inner) })

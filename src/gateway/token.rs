@@ -12,7 +12,8 @@ use super::{account::Account, fault::UNREACHABLE_WAIT};
 use crate::{
     call::{CallError, Cause},
     config::Secret,
-    http::Failure,
+    http::{Failure, HttpRequest},
+    vendors::Token,
 };
 
 /// The token of an account, if it has one now.
@@ -20,7 +21,7 @@ use crate::{
 pub(super) struct TokenStore {
     // Held while a token is fetched, on purpose: whoever else needs one waits for it
     // instead of fetching another.
-    held: Mutex<Option<Held>>,
+    state: Mutex<State>,
     // Beside it, to be read without waiting.
     last: RwLock<Option<Secret>>,
 }
@@ -30,6 +31,14 @@ impl TokenStore {
     pub(super) fn last(&self) -> Option<Secret> {
         self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// When the last attempt to get one failed, and why: whoever waited for it need not
+    /// make another, for an identity server that hangs would be waited for in turn.
+    failed: Option<(Instant, CallError)>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,17 +62,41 @@ impl Account {
         let Some(request) = self.adapter().token_request() else {
             return Ok(None);
         };
-        let mut held = self.tokens.held.lock().await;
-        let generation = held.as_ref().map_or(0, |h| h.generation);
-        if let Some(h) = held.as_ref()
+        let asked_at = Instant::now();
+        let mut state = self.tokens.state.lock().await;
+        if let Some((at, error)) = &state.failed
+            && *at >= asked_at
+        {
+            return Err(error.clone());
+        }
+        let generation = state.held.as_ref().map_or(0, |h| h.generation);
+        if let Some(h) = &state.held
             && refused != Some(h.generation)
             && Instant::now() < h.renew_at
         {
             return Ok(Some(TokenUse { secret: h.secret.clone(), generation }));
         }
-        // Nothing was said of a call yet, so whatever goes wrong here, nobody was
-        // dialled.
-        let reply = self.client.send(&request).await.map_err(|failure| {
+        let token = match self.fetch(&request).await {
+            Ok(token) => token,
+            Err(error) => {
+                state.failed = Some((Instant::now(), error.clone()));
+                return Err(error);
+            }
+        };
+        let generation = generation + 1;
+        state.held = Some(Held {
+            secret: token.secret.clone(),
+            renew_at: Instant::now() + early(token.expires_in),
+            generation,
+        });
+        *self.tokens.last.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(token.secret.clone());
+        Ok(Some(TokenUse { secret: token.secret, generation }))
+    }
+
+    /// Nothing was said of a call yet, so whatever goes wrong here, nobody was dialled.
+    async fn fetch(&self, request: &HttpRequest) -> Result<Token, CallError> {
+        let reply = self.client.send(request).await.map_err(|failure| {
             let what = match failure {
                 Failure::NotSent { .. } => "can't be reached",
                 Failure::InDoubt { .. } => "did not answer",
@@ -74,19 +107,9 @@ impl Account {
                 ..CallError::new(Cause::Unreachable, "TOKEN_UNAVAILABLE", message)
             }
         })?;
-        let token = self
-            .adapter()
+        self.adapter()
             .read_token(&reply)
-            .map_err(|fault| self.vendor_error(fault, Some(reply.status)))?;
-        let fresh = Held {
-            secret: token.secret.clone(),
-            renew_at: Instant::now() + early(token.expires_in),
-            generation: generation + 1,
-        };
-        *held = Some(fresh);
-        *self.tokens.last.write().unwrap_or_else(PoisonError::into_inner) =
-            Some(token.secret.clone());
-        Ok(Some(TokenUse { secret: token.secret, generation: generation + 1 }))
+            .map_err(|fault| self.vendor_error(fault, Some(reply.status)))
     }
 }
 

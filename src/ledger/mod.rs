@@ -36,7 +36,8 @@ pub trait Ledger: Debug + Send + Sync + 'static {
 
     /// Takes calls for being handed over now: what is scheduled becomes dispatching, or
     /// expired when its time has passed. Whoever else wants the same call, here or in
-    /// another process, does not get it as well.
+    /// another process, does not get it as well. Not to be repeated blindly after a
+    /// failure that may have been kept: what is dispatching already is not given again.
     async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError>;
 
     /// Up to `limit` (at least 1) of the selected calls, from `after` on: what one

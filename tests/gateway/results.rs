@@ -266,6 +266,26 @@ async fn a_short_lived_token_is_fetched_once_and_renewed_when_it_is_refused() {
     stub.stop().await;
 }
 
+#[tokio::test]
+async fn a_refused_token_is_not_renewed_when_the_refusal_names_a_call() {
+    let stub = Stub::start(|request| match request.path.as_str() {
+        "/connect/token" => Answer::json(200, r#"{"access_token":"t","expires_in":86399}"#),
+        _ => Answer::json(401, r#"{"UniqueId":"abc"}"#),
+    })
+    .await;
+    let oauth = format!(
+        "oauth = {{ identity_url = \"{}\", client_id = \"c\", client_secret = \"s\" }}",
+        stub.url()
+    );
+    let mut gateway = Gateway::start(&knovvu(&stub.url(), &oauth)).await;
+    let call = gateway.call("knovvu", "+919900000100").await.unwrap();
+    assert_eq!(call.state(), CallState::Unconfirmed);
+    let sent = stub.received().iter().filter(|r| r.path == "/v2/call").count();
+    assert_eq!(sent, 1, "whoever may have dialled is not asked to dial again");
+    gateway.stop().await;
+    stub.stop().await;
+}
+
 /// One Knovvu account at a stub; without `auth` it has a token of its own.
 fn knovvu(url: &str, auth: &str) -> String {
     let auth = if auth.is_empty() { "access_token = \"t\"" } else { auth };

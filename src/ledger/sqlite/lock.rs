@@ -26,7 +26,9 @@ impl Tenancy {
         let Address::File(path) = Address::parse(url)? else { return Ok(Self { _file: None }) };
         let failed =
             |reason: String| LedgerError::Open { path: path.display().to_string(), reason };
-        let mut name = path.clone().into_os_string();
+        // A link to it is the same ledger.
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let mut name = real.into_os_string();
         name.push(".lock");
         let name = PathBuf::from(name);
         let mut options = OpenOptions::new();
