@@ -1,10 +1,18 @@
 //! Hands batches to their vendors, each in its turn, and records what came back.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::OwnedSemaphorePermit,
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
 
@@ -52,12 +60,7 @@ impl Gateway {
             under_way.spawn(gateway.in_turn(line));
         }
         while let Some(finished) = under_way.join_next().await {
-            match finished {
-                Ok(calls) => done.extend(calls),
-                Err(error) => {
-                    tracing::error!(%error, "a batch was given up; its calls stay as recorded");
-                }
-            }
+            done.extend(outcome(finished));
         }
         done
     }
@@ -65,6 +68,10 @@ impl Gateway {
     async fn in_turn(self, line: Vec<Batch>) -> Vec<Call> {
         let mut done = Vec::new();
         let mut under_way = JoinSet::new();
+        // Set by the first batch that can't be claimed: the caller need not wait for the
+        // ledger with each of the others, too.
+        let given_up = Arc::new(AtomicBool::new(false));
+        let mut put_off = Vec::new();
         for mut batch in line {
             let turn = if self.is_stopping() { None } else { batch.account.turn().await };
             // The wait may have been long.
@@ -72,21 +79,28 @@ impl Gateway {
                 done.extend(batch.calls);
                 continue;
             }
+            if given_up.load(Ordering::Relaxed) {
+                done.extend(batch.calls.iter().cloned());
+                put_off.push(batch);
+                continue;
+            }
             batch.turn = turn;
-            let gateway = self.clone();
-            under_way.spawn(gateway.take_turn(batch));
+            under_way.spawn(self.clone().take_turn(batch, Arc::clone(&given_up)));
             while let Some(finished) = under_way.try_join_next() {
-                done.extend(finished.unwrap_or_default());
+                done.extend(outcome(finished));
             }
         }
         while let Some(finished) = under_way.join_next().await {
-            done.extend(finished.unwrap_or_default());
+            done.extend(outcome(finished));
+        }
+        if !put_off.is_empty() {
+            self.inner.tasks.spawn(self.clone().later(put_off));
         }
         done
     }
 
     /// Claims a batch that waited, and sends what is ours of it.
-    async fn take_turn(self, mut batch: Batch) -> Vec<Call> {
+    async fn take_turn(self, mut batch: Batch, given_up: Arc<AtomicBool>) -> Vec<Call> {
         let claimed = self
             .insist(PATIENCE, || {
                 let ids = batch.calls.iter().map(|call| call.id).collect();
@@ -105,18 +119,19 @@ impl Gateway {
                 batch.turn = None;
                 let waiting = batch.calls.clone();
                 if !is_final(&error) {
-                    self.inner.tasks.spawn(self.clone().later(batch));
+                    given_up.store(true, Ordering::Relaxed);
+                    self.inner.tasks.spawn(self.clone().later(vec![batch]));
                 }
                 waiting
             }
         }
     }
 
-    /// Tries a batch again after a while.
-    fn later(self, batch: Batch) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    /// Tries batches again after a while.
+    fn later(self, batches: Vec<Batch>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             sleep(LONGEST_PAUSE).await;
-            self.dispatch(vec![batch]).await;
+            self.dispatch(batches).await;
         })
     }
 
@@ -196,6 +211,15 @@ impl Gateway {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// The calls of a batch that is done. One whose task died has none to show: its calls
+/// stay as recorded.
+fn outcome(finished: Result<Vec<Call>, JoinError>) -> Vec<Call> {
+    finished.unwrap_or_else(|error| {
+        tracing::error!(%error, "a batch was given up; its calls stay as recorded");
+        Vec::new()
+    })
 }
 
 /// Trying again does not help.

@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Gateway, account::Account, token::TokenUse};
+use super::{Gateway, account::Account, fault::UNREACHABLE_WAIT, token::TokenUse};
 use crate::{
-    call::{Call, CallError, Cause, Observation},
+    call::{Call, CallError, Cause, Dialed, Observation},
     http::{Failure, HttpReply},
     vendors::{Context, Outgoing, Placement, bounds},
 };
@@ -206,6 +206,8 @@ fn unanswered(account: &Account, failure: &Failure) -> CallError {
     let mut error = account.line_error(failure);
     if error.cause == Cause::InDoubt {
         error.cause = Cause::Unreachable;
+        error.dialed = Dialed::No;
+        error.retry_after = Some(UNREACHABLE_WAIT);
         error.message =
             format!("{} did not answer the question for results: {failure}", account.name());
     }

@@ -14,8 +14,9 @@ pub mod sqlite;
 /// call is changed by this process alone, and each method is one transaction.
 /// A method that returns `Ok` after a change has it on disk; one that returns an error
 /// has changed nothing (a disk or a line that breaks in the middle of a commit may keep
-/// it all the same; the same again does no harm). A change that was begun is made even if its caller leaves: who
-/// drops the future does not know what became of it.
+/// it all the same; the same again does no harm, but for [`Ledger::claim`]). A change that
+/// was begun is made even if its caller leaves: who drops the future does not know what
+/// became of it.
 ///
 /// What every implementation does is held down by the suite in `tests/ledger`.
 #[async_trait]

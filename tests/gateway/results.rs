@@ -181,6 +181,37 @@ async fn a_vendor_that_cannot_be_asked_gives_a_warning() {
 }
 
 #[tokio::test]
+async fn a_question_without_an_answer_puts_nothing_in_doubt() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    // Takes the call, and hangs up on the question.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let vendor = tokio::spawn(async move {
+        for body in [Some(r#"{"UniqueId":"u1"}"#), None] {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut read = vec![0; 64 * 1024];
+            let _ = connection.read(&mut read).await.unwrap();
+            if let Some(body) = body {
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                     content-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let mut gateway = Gateway::start(&knovvu(&url, "")).await;
+    let call = gateway.call("knovvu", "+919900000100").await.unwrap();
+    let results = gateway.fresh(&[&call]).await;
+    assert_eq!(results.calls, [call]);
+    let warning = Explained::read(&results.warnings[0]);
+    assert_eq!((warning.code, warning.meta("dialed")), (Code::Unavailable, "no"));
+    vendor.await.unwrap();
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_vendor_that_is_too_slow_does_not_hold_up_the_answer() {
     let (sandbox, gateway) = with_sandbox().await;
     gateway.stop().await;
