@@ -19,7 +19,7 @@ pub mod mobtexting;
 pub mod phonon;
 mod status;
 
-pub use status::fault_of_status;
+pub use status::{Reading, fault_of_status, of_a_question};
 
 /// Every kind of vendor: a line each.
 pub const REGISTRY: &[Registration] =

@@ -1,5 +1,5 @@
 //! What an HTTP status alone says, for every vendor: read only where the body holds
-//! nothing that can be read.
+//! nothing that can be read. And what is the same for all answers.
 
 use crate::{
     call::{Cause, Fault},
@@ -27,6 +27,29 @@ pub fn fault_of_status(reply: &HttpReply) -> Fault {
     let mut fault =
         Fault::new(cause, reason, format!("HTTP {} without a readable body", reply.status));
     fault.retry_after = reply.retry_after;
+    fault
+}
+
+/// A row of a vendor's table of answers: what was seen, what it is called, and whose turn
+/// it is. For vendors without codes of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading<O> {
+    /// What was seen.
+    pub observed: O,
+    /// `ErrorInfo.reason`.
+    pub reason: &'static str,
+    /// The row of the gateway's error table.
+    pub cause: Cause,
+}
+
+/// The causes of an answer to a question. Nothing was to be dialled, so no doubt is
+/// left, and no call is wrong.
+pub fn of_a_question(mut fault: Fault) -> Fault {
+    fault.cause = match fault.cause {
+        Cause::InDoubt => Cause::Unreachable,
+        Cause::InvalidCall => Cause::Unreadable,
+        cause => cause,
+    };
     fault
 }
 

@@ -13,11 +13,12 @@ use crate::{
     call::{Attempt, CallState, Cause, E164, Fault, Report},
     config::Secret,
     http::HttpReply,
-    vendors::{Placed, Placement, bounds::cut_text},
+    vendors::{
+        Placed, Placement,
+        bounds::{MAX_ID_BYTES, cut_text},
+        of_a_question,
+    },
 };
-
-/// The format of an id is not documented; this is longer than any that is meant.
-const MAX_ID_BYTES: usize = 128;
 
 /// Reads the answer to `/v2/call`.
 pub fn placement(reply: &HttpReply, secrets: &[&Secret]) -> Placement {
@@ -86,17 +87,6 @@ pub fn answer(
     }
     let row_of = |call: &Placed<'_>| call.vendor_call_id.and_then(|id| by_id.get(id));
     Ok(calls.iter().map(|call| row_of(call).map_or_else(Report::default, |r| r.of(call))).collect())
-}
-
-/// The causes of an answer to a question. Nothing was to be dialled, so no doubt is
-/// left, and no call is wrong.
-fn of_a_question(mut fault: Fault) -> Fault {
-    fault.cause = match fault.cause {
-        Cause::InDoubt => Cause::Unreachable,
-        Cause::InvalidCall => Cause::Unreadable,
-        cause => cause,
-    };
-    fault
 }
 
 /// A row of `CallResults`, read.

@@ -10,11 +10,11 @@ use super::{
 use crate::{
     call::{Cause, Fault},
     http::HttpReply,
-    vendors::{Placement, bounds::cut_text},
+    vendors::{
+        Placement,
+        bounds::{MAX_ID_BYTES, cut_text},
+    },
 };
-
-/// The longest id the vendor is believed to have meant: its own have under 40.
-const MAX_ID_BYTES: usize = 128;
 
 /// The longest status that is worth showing.
 const MAX_WORD_BYTES: usize = 64;

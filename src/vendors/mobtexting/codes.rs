@@ -4,7 +4,7 @@
 use crate::{
     call::{CallState, Cause, Fault},
     http::HttpReply,
-    vendors::fault_of_status,
+    vendors::{Reading, fault_of_status},
 };
 
 /// Something an answer to `outgoing/send` may say other than yes.
@@ -27,18 +27,7 @@ pub enum Observed {
     Unreadable,
 }
 
-/// A row of the table: what was seen, what it is called, and whose turn it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
-    /// What was seen.
-    pub observed: Observed,
-    /// `ErrorInfo.reason`.
-    pub reason: &'static str,
-    /// The row of the gateway's error table.
-    pub cause: Cause,
-}
-
-const fn row(observed: Observed, reason: &'static str, cause: Cause) -> Reading {
+const fn row(observed: Observed, reason: &'static str, cause: Cause) -> Reading<Observed> {
     Reading { observed, reason, cause }
 }
 
@@ -46,7 +35,7 @@ const fn row(observed: Observed, reason: &'static str, cause: Cause) -> Reading 
 /// is read as for every vendor. There is no idempotency key, so whatever does not
 /// refuse for certain leaves the call in doubt: 409 tells of another update under
 /// way, and that may be this call.
-pub const READINGS: &[Reading] = &[
+pub const READINGS: &[Reading<Observed>] = &[
     row(Observed::Status(400), "BAD_REQUEST", Cause::InvalidCall),
     row(Observed::Status(401), "UNAUTHORIZED", Cause::Operator),
     row(Observed::Status(402), "INSUFFICIENT_BALANCE", Cause::Exhausted),

@@ -11,11 +11,12 @@ use super::{
     wire::{Row, text},
 };
 use crate::{
-    call::{Attempt, CallState, Cause, E164, Fault, Report},
+    call::{Attempt, CallState, E164, Fault, Report},
     http::HttpReply,
     vendors::{
         Placed,
         bounds::{cut_address, cut_text, keep_latest},
+        of_a_question,
     },
 };
 
@@ -108,17 +109,6 @@ fn report(rows: &[Reading<'_>], retries: bool) -> Report {
         data,
         error: (state == Some(CallState::Failed)).then(|| latest.fault()),
     }
-}
-
-/// The causes of an answer to a question. Nothing was to be dialled, so no doubt is
-/// left, and no call is wrong.
-fn of_a_question(mut fault: Fault) -> Fault {
-    fault.cause = match fault.cause {
-        Cause::InDoubt => Cause::Unreachable,
-        Cause::InvalidCall => Cause::Unreadable,
-        cause => cause,
-    };
-    fault
 }
 
 /// Whether a row is about the call that was asked about: by its id, verbatim or where

@@ -6,8 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The longest id of the vendor's that is kept, in bytes. Its ids have 36.
-pub(super) const MAX_VENDOR_ID_BYTES: usize = 128;
+use crate::vendors::bounds::MAX_ID_BYTES;
 
 // None of these print: they hold the credential and people's numbers.
 
@@ -118,9 +117,7 @@ impl<'a> Fields<'a> {
         match self.get(name) {
             None => VendorId::Missing,
             Some(Value::String(text)) if text.trim().is_empty() => VendorId::Missing,
-            Some(Value::String(text)) if text.len() <= MAX_VENDOR_ID_BYTES => {
-                VendorId::Is(text.clone())
-            }
+            Some(Value::String(text)) if text.len() <= MAX_ID_BYTES => VendorId::Is(text.clone()),
             Some(_) => VendorId::Unreadable,
         }
     }
@@ -133,7 +130,7 @@ pub(super) enum VendorId {
     Is(String),
     /// Not there, null or empty.
     Missing,
-    /// Not a text, or longer than [`MAX_VENDOR_ID_BYTES`].
+    /// Not a text, or longer than [`MAX_ID_BYTES`].
     Unreadable,
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::call::Cause;
 use crate::vendors::mobtexting::codes::STATES;
 
 const ID: &str = "11111111-2222-4333-8444-555555555555:1";
