@@ -172,7 +172,8 @@ async fn write(ledger: &Arc<SqliteLedger>, writers: usize) {
                     times.push(clock.elapsed());
                     for observation in [Observation::Dispatching, accepted] {
                         let clock = Instant::now();
-                        let news = News { call: call_id, observation, at: Timestamp::now() };
+                        let news =
+                            News { call: call_id, observation, at: Timestamp::now(), due: None };
                         ledger.observe(vec![news]).await.unwrap();
                         times.push(clock.elapsed());
                     }
@@ -281,6 +282,7 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
         update_time: now,
         end_time: Some(now),
         asked_time: None,
+        due: None,
         handed_over: false,
         revision: 5,
     }

@@ -10,6 +10,10 @@ use super::CallState;
 /// One attempt, as the vendor tells it. What it does not tell is none or empty.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
+    /// What tells this attempt from the call's others when it is told of again: the
+    /// vendor's id of it, or what else of it never changes. Empty when there is nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
     /// The number dialled, "+" and digits where it can be read as E.164, else the
     /// vendor's text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -49,6 +53,7 @@ impl Attempt {
     /// An attempt of which nothing but its state is known.
     pub fn new(state: CallState) -> Self {
         Self {
+            key: String::new(),
             to: String::new(),
             state,
             ring_time: None,

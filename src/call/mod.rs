@@ -17,5 +17,5 @@ pub use number::{CallerId, E164, NumberError, mask_digits};
 pub use order::{Order, Recipient, Retry, Script};
 pub use record::Call;
 pub use report::{Observation, Report, ReportedState};
-pub use selector::{MAX_SELECTED, Position, Selector};
+pub use selector::{MAX_SELECTED, Position, Selection, Selector};
 pub use state::CallState;

@@ -50,6 +50,10 @@ pub struct Call {
     /// When the vendor last answered a question about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_time: Option<Timestamp>,
+    /// When the gateway looks at it again by itself: to ask its vendor, or to give up on
+    /// it. None when nothing is to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
     /// Whether the vendor took it, or may have: a call that failed without was never
     /// dialled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -82,6 +86,14 @@ impl Call {
         }
     }
 
+    /// Sets when the call is looked at again. A call that is over is not.
+    pub fn look_again(&mut self, due: Timestamp) -> bool {
+        let due = (!self.state.is_final()).then_some(due);
+        let moved = self.due != due;
+        self.due = due;
+        moved
+    }
+
     fn advance(&mut self, next: CallState, now: Timestamp) -> bool {
         if !self.state.moves_to(next) {
             return false;
@@ -90,6 +102,7 @@ impl Call {
         self.handed_over |= next.is_with_vendor();
         if next.is_final() {
             self.end_time = Some(now);
+            self.due = None;
         }
         self.touch(now);
         true

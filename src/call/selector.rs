@@ -18,6 +18,17 @@ pub enum Selector {
     References(Vec<ClientReference>),
 }
 
+/// Which calls are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Those named.
+    Named(Selector),
+    /// All of a route.
+    Route(String),
+    /// All.
+    All,
+}
+
 /// A place in the answer to a selector: right after a call, or right after an id or
 /// reference without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{SHA256, digest},
+};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A credential. Its memory is wiped when it is dropped, and it prints as `***`.
@@ -14,7 +18,14 @@ impl Secret {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text, for a vendor request or a comparison and nothing else.
+    /// Whether it is this text, found out in the same time whatever is the same in both.
+    pub fn is(&self, text: &str) -> bool {
+        // Of equal length whatever was sent, so that not even the length is told.
+        let hash = |text: &str| digest(&SHA256, text.as_bytes());
+        verify_slices_are_equal(hash(self.expose()).as_ref(), hash(text).as_ref()).is_ok()
+    }
+
+    /// The text, for a vendor request and nothing else: [`Secret::is`] compares.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -35,5 +46,14 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "*** Some(***)");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn compares() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.is("hunter2"));
+        for other in ["", "hunter", "hunter22", "Hunter2"] {
+            assert!(!secret.is(other), "{other}");
+        }
     }
 }

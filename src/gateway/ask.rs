@@ -108,6 +108,7 @@ impl Gateway {
             call: call.id,
             observation: Observation::Reported { report: reported(account, report), asked: true },
             at,
+            due: None,
         });
         self.inner.ledger.observe(news.collect()).await.map_err(|error| {
             tracing::error!(%error, vendor = account.name(), "a vendor's answer could not be recorded");

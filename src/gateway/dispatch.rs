@@ -147,7 +147,7 @@ impl Gateway {
         let news: Vec<_> = calls
             .iter()
             .zip(outcomes)
-            .map(|(call, observation)| News { call: call.id, observation, at })
+            .map(|(call, observation)| News { call: call.id, observation, at, due: None })
             .collect();
         match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
             Ok(recorded) => recorded,

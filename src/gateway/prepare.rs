@@ -137,6 +137,7 @@ impl Chosen {
             update_time: now,
             end_time: state.is_final().then_some(now),
             asked_time: None,
+            due: None,
             handed_over: false,
             revision: 1,
         }

@@ -44,6 +44,7 @@ impl Gateway {
                 call: call.id,
                 observation: Observation::Failed(error.clone()),
                 at,
+                due: None,
             });
             self.inner.ledger.observe(news.collect()).await?;
         }

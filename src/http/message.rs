@@ -105,6 +105,31 @@ impl HttpReply {
     }
 }
 
+/// A request that a vendor sends to us. Prints without its secrets: token, query, header
+/// values and body.
+#[derive(Clone, Default)]
+pub struct Delivery {
+    /// The part of the path after the vendor's name, decoded.
+    pub token: Option<String>,
+    /// The query's fields, decoded.
+    pub query: Vec<(String, String)>,
+    /// The media type without parameters, in lower case; empty when none was sent.
+    pub content_type: String,
+    /// The `Authorization` header; none when there is none, or more than one.
+    pub authorization: Option<String>,
+    /// The whole body: a longer one than the limit never gets here.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("content_type", &self.content_type)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for HttpReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpReply")

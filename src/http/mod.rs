@@ -1,4 +1,4 @@
-//! The only place that sends anything to a vendor.
+//! The only place that sends anything to a vendor, and what is said over HTTP as data.
 
 mod client;
 mod failure;
@@ -6,7 +6,7 @@ mod message;
 
 pub use client::{ClientError, MAX_ANSWER_BYTES, VendorClient};
 pub use failure::{Failure, InDoubt, NotSent, Source};
-pub use message::{Body, Header, HttpReply, HttpRequest, Method};
+pub use message::{Body, Delivery, Header, HttpReply, HttpRequest, Method};
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,10 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::watch;
 
-use crate::call::{Call, CallId, CallState, Observation, Position, RequestId, Selector};
+use crate::call::{Call, CallId, CallState, Observation, Position, RequestId, Selection, Selector};
 
 pub mod sqlite;
 
@@ -60,6 +62,54 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         after: Option<CallId>,
         limit: usize,
     ) -> Result<Vec<Call>, LedgerError>;
+
+    /// The calls of a vendor, by the vendor's ids: for each list of ways to write one, the
+    /// call that has any of them, the newest if there are several.
+    async fn find(
+        &self,
+        vendor: &str,
+        ids: Vec<Vec<String>>,
+    ) -> Result<Vec<Option<Call>>, LedgerError>;
+
+    /// Keeps news of calls that are not known by their vendor's ids yet; that is looked up
+    /// again within the transaction, and what is known by now is not kept. Gives for each,
+    /// in its order, the call if there is one. What was kept longest makes room where there
+    /// is none ([`Ledger::drop_kept`] counts it).
+    async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError>;
+
+    /// What is kept of a vendor's ids, oldest first. As long as nothing at all is kept this
+    /// costs nothing.
+    async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError>;
+
+    /// Removes what was kept and is dealt with.
+    async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError>;
+
+    /// Removes what is kept since before this time. Gives how much was dropped since the
+    /// last time, for want of room included.
+    async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError>;
+
+    /// Up to `limit` calls of a vendor whose time ([`Call::due`]) is not after `by`,
+    /// earliest first, and when the next one's comes. What is due later, or never, costs
+    /// nothing.
+    async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError>;
+
+    /// Changes of the selected calls in the order in which they were made, after the change
+    /// with the number `after` (0 is before all), at most `limit` (at least 1): what one
+    /// moment shows. Every change that a caller can see is one: each revision of each call.
+    async fn changes(
+        &self,
+        selection: &Selection,
+        after: u64,
+        limit: usize,
+    ) -> Result<Changes, LedgerError>;
+
+    /// The number of the newest change on disk, as it rises. Whatever has a number up to it
+    /// is seen by any read that begins afterwards, and nothing with such a number comes
+    /// later.
+    fn newest(&self) -> watch::Receiver<u64>;
+
+    /// Tells this ledger from any other: numbers of changes mean nothing elsewhere.
+    fn identity(&self) -> [u8; 8];
 
     /// Whether a change would be taken now, as far as can be told without making one.
     async fn ready(&self) -> Result<(), LedgerError>;
@@ -120,6 +170,66 @@ pub struct News {
     pub observation: Observation,
     /// When.
     pub at: Timestamp,
+    /// When the call is to be looked at again if it is not over then
+    /// ([`Call::look_again`]). None leaves that as it is.
+    pub due: Option<Timestamp>,
+}
+
+/// News of a call that is not known by its vendor's id.
+#[derive(Debug, Clone)]
+pub struct Stray {
+    /// Whose news.
+    pub vendor: String,
+    /// Every way to write the id; it is kept under the first.
+    pub ids: Vec<String>,
+    /// What was said.
+    pub said: Value,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// News that was kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// Its place, for [`Ledger::forget`].
+    pub key: i64,
+    /// What was said.
+    pub said: Value,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Calls whose time has come.
+#[derive(Debug, Clone, Default)]
+pub struct Due {
+    /// Earliest first.
+    pub calls: Vec<Call>,
+    /// When the next one's time comes, after those; it may have come.
+    pub next: Option<Timestamp>,
+}
+
+/// A change of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Its place among all changes, from 1, rising.
+    pub number: u64,
+    /// The call as the change left it. [`Call::due`] and [`Call::asked_time`], which no
+    /// caller sees, may be those of another moment.
+    pub call: Call,
+}
+
+/// Some of the changes of a selection.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// In their order.
+    pub changes: Vec<Change>,
+    /// All of the selection's up to this number are dealt with: where to go on.
+    pub through: u64,
+    /// There may be more at this moment.
+    pub more: bool,
+    /// When there is not: the calls of the selection that are not over, if it is one that
+    /// can end, by ids or by a recorded request.
+    pub open: Option<Vec<CallId>>,
 }
 
 /// A part of a selection.

@@ -14,11 +14,13 @@ use crate::{
 };
 
 pub mod bounds;
+mod callback;
 pub mod knovvu;
 pub mod mobtexting;
 pub mod phonon;
 mod status;
 
+pub use callback::{Callback, Malformed, Push, Pushed, Told};
 pub use status::{Reading, fault_of_status, of_a_question};
 
 /// Every kind of vendor: a line each.
@@ -82,6 +84,18 @@ pub trait Vendor: Debug + Send + Sync {
     /// # Errors
     /// When the vendor refused to answer, or the answer can't be read.
     fn read_answer(&self, calls: &[Placed<'_>], reply: &HttpReply) -> Result<Vec<Report>, Fault>;
+
+    /// Reads what the vendor posts. None when the account was not told how the vendor
+    /// proves who it is: then nothing it posts is taken.
+    fn callback(&self) -> Option<&dyn Callback> {
+        None
+    }
+
+    /// Every way in which the vendor may write the id of a call, the given one first. One
+    /// call has them all.
+    fn aliases(&self, vendor_call_id: &str) -> Vec<String> {
+        vec![vendor_call_id.to_owned()]
+    }
 
     /// The request for an access token, for vendors that want a short-lived one.
     fn token_request(&self) -> Option<HttpRequest> {

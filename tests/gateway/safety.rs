@@ -9,19 +9,20 @@ use std::{
 };
 
 use dialplane::{
-    call::{self, CallId, Order, Position, RequestId, Selector},
+    call::{self, CallId, Order, Position, RequestId, Selection, Selector},
     cli::start,
     config::Config,
     gateway::{self, Clock, CreateOrder, Draft},
     ledger::{
-        Claim, Ledger, LedgerError, NewRequest, News, Page, Recorded, RequestRecord,
-        sqlite::SqliteLedger,
+        Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
+        RequestRecord, Stray, sqlite::SqliteLedger,
     },
     proto::{Call, CallSpec, CallState, CreateCallsRequest, GetCallResultsRequest},
     sandbox::{Options, Sandbox},
 };
 use jiff::Timestamp;
 use prost::Message;
+use tokio::sync::watch;
 use tonic::Code;
 
 use crate::harness::{Explained, Gateway, six_systems, to, with_sandbox};
@@ -248,6 +249,43 @@ impl Ledger for Failing {
         limit: usize,
     ) -> Result<Vec<call::Call>, LedgerError> {
         self.ledger.open_calls(states, after, limit).await
+    }
+    async fn find(
+        &self,
+        vendor: &str,
+        ids: Vec<Vec<String>>,
+    ) -> Result<Vec<Option<call::Call>>, LedgerError> {
+        self.ledger.find(vendor, ids).await
+    }
+    async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<call::Call>>, LedgerError> {
+        self.fail()?;
+        self.ledger.keep(strays).await
+    }
+    async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
+        self.ledger.kept(vendor, ids).await
+    }
+    async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {
+        self.ledger.forget(keys).await
+    }
+    async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        self.ledger.drop_kept(before).await
+    }
+    async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
+        self.ledger.due(vendor, by, limit).await
+    }
+    async fn changes(
+        &self,
+        selection: &Selection,
+        after: u64,
+        limit: usize,
+    ) -> Result<Changes, LedgerError> {
+        self.ledger.changes(selection, after, limit).await
+    }
+    fn newest(&self) -> watch::Receiver<u64> {
+        self.ledger.newest()
+    }
+    fn identity(&self) -> [u8; 8] {
+        self.ledger.identity()
     }
     async fn ready(&self) -> Result<(), LedgerError> {
         self.ledger.ready().await

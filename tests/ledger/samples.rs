@@ -47,6 +47,7 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
         update_time: at(0),
         end_time: None,
         asked_time: None,
+        due: None,
         handed_over: false,
         revision: 1,
     }
@@ -122,7 +123,7 @@ pub fn request_of(calls: Vec<Call>, id: RequestId) -> NewRequest {
 }
 
 pub fn news(call: CallId, observation: Observation, second: i64) -> News {
-    News { call, observation, at: at(second) }
+    News { call, observation, at: at(second), due: None }
 }
 
 pub fn accepted(vendor_call_id: &str) -> Observation {

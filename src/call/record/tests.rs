@@ -40,6 +40,7 @@ fn scheduled() -> Call {
         update_time: at(0),
         end_time: None,
         asked_time: None,
+        due: None,
         handed_over: false,
         revision: 1,
     }

@@ -61,7 +61,7 @@ pub fn claim(connection: &Connection, calls: Vec<CallId>, at: Timestamp) -> Resu
         }
         let expired = before.order.expire_time.is_some_and(|end| end <= at);
         let observation = if expired { Observation::Expired } else { Observation::Dispatching };
-        let call = observe_one(connection, News { call: id, observation, at })?;
+        let call = observe_one(connection, News { call: id, observation, at, due: None })?;
         if expired { claim.others.push(call) } else { claim.mine.push(call) }
     }
     Ok(claim)

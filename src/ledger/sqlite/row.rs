@@ -98,6 +98,7 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         update_time,
         end_time,
         asked_time,
+        due: _,
         handed_over,
         revision,
     } = call;
@@ -148,6 +149,7 @@ pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
         update_time: document.update_time,
         end_time: document.end_time,
         asked_time: document.asked_time,
+        due: None,
         handed_over: document.handed_over,
         revision: document.revision,
     })

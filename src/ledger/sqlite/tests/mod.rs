@@ -40,6 +40,7 @@ fn sample_call(request: &RequestId, position: u32) -> Call {
         update_time: now,
         end_time: None,
         asked_time: None,
+        due: None,
         handed_over: false,
         revision: 1,
     }
@@ -57,7 +58,7 @@ fn sample(calls: u32) -> NewRequest {
 
 fn dispatching(call: CallId) -> News {
     let at = "2026-03-01T10:00:01Z".parse().unwrap();
-    News { call, observation: Observation::Dispatching, at }
+    News { call, observation: Observation::Dispatching, at, due: None }
 }
 
 fn file() -> (TempDir, String) {
