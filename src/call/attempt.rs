@@ -67,6 +67,50 @@ impl Attempt {
             hangup_cause: String::new(),
         }
     }
+
+    /// The earliest that is known of it.
+    fn began(&self) -> Option<Timestamp> {
+        [self.ring_time, self.answer_time, self.end_time].into_iter().flatten().min()
+    }
+}
+
+/// Attempts of one call: what is more is dropped, oldest first.
+const MAX_ATTEMPTS: usize = 64;
+
+/// Takes in what is told of attempts, and says whether that was news. One that can be told
+/// from the others ([`Attempt::key`]) is added, or brought up to date; where that is not
+/// so, a list replaces the known one if it is no shorter, or longer when it lies `behind`
+/// what is known.
+pub(super) fn take_in(known: &mut Vec<Attempt>, told: Vec<Attempt>, behind: bool) -> bool {
+    if told.is_empty() || told == *known {
+        return false;
+    }
+    if known.iter().chain(&told).any(|attempt| attempt.key.is_empty()) {
+        let least = known.len() + usize::from(behind);
+        let longer = told.len() >= least;
+        if longer {
+            *known = told;
+        }
+        return longer;
+    }
+    let before = known.clone();
+    for attempt in told {
+        match known.iter_mut().find(|other| other.key == attempt.key) {
+            None => known.push(attempt),
+            Some(other)
+                if other.state.moves_to(attempt.state)
+                    || (!behind && other.state == attempt.state) =>
+            {
+                *other = attempt;
+            }
+            Some(_) => {}
+        }
+    }
+    // However they came in: in the order in which the phones rang.
+    known.sort_by(|a, b| (a.began(), &a.key).cmp(&(b.began(), &b.key)));
+    let surplus = known.len().saturating_sub(MAX_ATTEMPTS);
+    known.drain(..surplus);
+    *known != before
 }
 
 // The number, the keys pressed and the recording are the person's.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Attempt, CallError, CallId, CallState, Cause, Observation, Order, ReportedState, RequestId,
+    attempt::take_in,
 };
 
 /// One call, as far as it is known.
@@ -171,18 +172,19 @@ impl Call {
         let ReportedState { state, attempts, data, error } = report;
         let moves = state.filter(|next| self.state.moves_to(*next));
         let behind = moves.is_none() && state.is_some_and(|state| state != self.state);
-        // News that contradicts a final state is passed over whole: its attempts
-        // would contradict it too.
+        // News that contradicts a final state is passed over whole, for its attempts would
+        // contradict it too: unless they are told apart from those that led to it.
         if behind && self.state.is_final() {
-            return false;
+            let told_apart = attempts.iter().all(|attempt| !attempt.key.is_empty());
+            let learned = told_apart && take_in(&mut self.attempts, attempts, behind);
+            if learned {
+                self.touch(now);
+            }
+            return learned;
         }
         // Late news adds what is not known yet, and takes nothing back.
         let mut learned = self.merge(data, if behind { Known::Kept } else { Known::Replaced });
-        let least = self.attempts.len() + usize::from(behind);
-        if !attempts.is_empty() && attempts.len() >= least && attempts != self.attempts {
-            self.attempts = attempts;
-            learned = true;
-        }
+        learned |= take_in(&mut self.attempts, attempts, behind);
         match moves {
             Some(next) => {
                 self.handed_over = true;

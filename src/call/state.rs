@@ -117,10 +117,12 @@ impl CallState {
     /// Whether a call in this state moves to `next` when a vendor reports it. News
     /// may come late, twice or out of order: whatever lies behind is passed over, a
     /// final state stays, and only "answered" (or, after `UNKNOWN`, any result)
-    /// replaces one.
+    /// replaces one that says that nobody answered, or that something failed.
     pub fn moves_to(self, next: Self) -> bool {
         match self {
             Self::Unknown => next.is_final() && next != Self::Unknown,
+            // Somebody was reached: that is so whatever was told before.
+            Self::Failed => next == Self::Answered,
             state if state.is_not_answered() => next == Self::Answered,
             state if state.is_final() => false,
             state => next.rank() > state.rank(),
@@ -138,7 +140,8 @@ mod tests {
     fn final_states_stay() {
         for from in CallState::ALL.into_iter().filter(|s| s.is_final()) {
             for to in CallState::ALL {
-                let late_answer = to == CallState::Answered && from.is_not_answered();
+                let not_answered = from.is_not_answered() || from == CallState::Failed;
+                let late_answer = to == CallState::Answered && not_answered;
                 let news = from == CallState::Unknown && to.is_final() && to != from;
                 assert_eq!(from.moves_to(to), late_answer || news, "{from:?} -> {to:?}");
             }

@@ -274,7 +274,7 @@ fn any_history() -> impl Strategy<Value = Vec<(Observation, i64)>> {
 
 /// Everything a caller can see.
 fn seen(call: &Call) -> Call {
-    Call { asked_time: None, ..call.clone() }
+    Call { asked_time: None, due: None, ..call.clone() }
 }
 
 proptest! {
@@ -345,4 +345,108 @@ proptest! {
         prop_assert_eq!(Value::from(call.vendor_data), json!({"queue": 3, "status": "ANSWERED"}));
         prop_assert_eq!(call.error, None);
     }
+
+    #[test]
+    fn up_to_six_observations_end_in_the_same_state_in_any_order_and_repeated(
+        told in any_life().prop_flat_map(|life| {
+            let many = life.iter().flat_map(|news| [news.clone(), news.clone()]).collect::<Vec<_>>();
+            (Just(life), Just(many).prop_shuffle())
+        }),
+    ) {
+        let (life, shuffled) = told;
+        let end = |news: &[Observation]| {
+            let mut call = scheduled();
+            for (second, news) in (0..).zip(news) {
+                call.apply(news.clone(), at(second));
+            }
+            call
+        };
+        let (straight, other) = (end(&life), end(&shuffled));
+        prop_assert_eq!(straight.state, other.state);
+        prop_assert_eq!(straight.vendor_call_id, other.vendor_call_id);
+        prop_assert_eq!(straight.attempts.len(), other.attempts.len());
+    }
+}
+
+/// What may be learned of one call: at most one way in which it was not answered, and an
+/// answer, among whatever else is told on the way.
+fn any_life() -> impl Strategy<Value = Vec<Observation>> {
+    let tell = |state: CallState, key: &str, second: i64| {
+        let mut attempt = Attempt::new(state);
+        attempt.key = key.to_owned();
+        attempt.ring_time = Some(at(second));
+        Observation::Reported {
+            report: ReportedState {
+                state: Some(state),
+                attempts: vec![attempt],
+                data: Map::new(),
+                error: (state == CallState::Failed).then(|| error(Cause::Unreadable)),
+            },
+            asked: false,
+        }
+    };
+    let ends: Vec<_> = CallState::ALL
+        .into_iter()
+        .filter(|state| state.is_not_answered() || *state == CallState::Failed)
+        .collect();
+    select(ends).prop_flat_map(move |end| {
+        let all = vec![
+            Observation::Dispatching,
+            accepted("v-1"),
+            Observation::Failed(error(Cause::InDoubt)),
+            asked(ReportedState::default()),
+            tell(CallState::Ringing, "leg-1", 1),
+            tell(CallState::InProgress, "leg-1", 1),
+            tell(end, "leg-1", 1),
+            tell(CallState::Answered, "leg-2", 2),
+            asked(ReportedState { state: Some(CallState::Unknown), ..ReportedState::default() }),
+        ];
+        prop::sample::subsequence(all, 0..=6)
+    })
+}
+
+#[test]
+fn attempts_with_a_key_are_told_one_by_one_in_any_order() {
+    let attempt = |key: &str, state, ring| {
+        let mut attempt = Attempt::new(state);
+        attempt.key = key.to_owned();
+        attempt.ring_time = Some(at(ring));
+        attempt
+    };
+    let tell = |state, attempt: &Attempt| Observation::Reported {
+        report: ReportedState {
+            state,
+            attempts: vec![attempt.clone()],
+            ..ReportedState::default()
+        },
+        asked: false,
+    };
+    let first = attempt("a", CallState::NoAnswer, 1);
+    let second = attempt("b", CallState::Answered, 9);
+    let news = [
+        tell(None, &first),
+        tell(Some(CallState::Ringing), &attempt("b", CallState::Ringing, 9)),
+        tell(Some(CallState::Answered), &second),
+    ];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 2, 1], [1, 2, 0]] {
+        let mut call = in_state(CallState::Accepted);
+        for index in order {
+            call.apply(news[index].clone(), at(10));
+        }
+        // What comes after an answer and says less is passed over with all it says.
+        let told: Vec<_> = call.attempts.iter().map(|a| (a.key.as_str(), a.state)).collect();
+        assert!(told.contains(&("b", CallState::Answered)), "{order:?}: {told:?}");
+        assert!(told.contains(&("a", CallState::NoAnswer)), "{order:?}: {told:?}");
+        assert_eq!(call.state, CallState::Answered);
+    }
+}
+
+#[test]
+fn what_is_over_is_not_looked_at_again() {
+    let mut call = in_state(CallState::Accepted);
+    assert!(call.look_again(at(10)));
+    assert!(!call.look_again(at(10)));
+    call.apply(reported(CallState::Busy, &[]), at(3));
+    assert_eq!(call.due, None);
+    assert!(!call.look_again(at(10)), "it is over");
 }
