@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio_stream::Empty;
+use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
 mod answer;
 pub(crate) mod codec;
 mod create;
+mod cursor;
 mod deadline;
 mod page_token;
 mod parse;
@@ -27,6 +28,7 @@ mod server;
 mod status;
 mod trailer;
 mod vendors;
+mod watch;
 
 pub use server::{Bound, ServeError};
 pub use status::{DOMAIN, code_of};
@@ -36,6 +38,9 @@ pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The largest request: 5,000 calls with a few kilobytes of variables each.
 pub const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+
+/// How often a quiet connection is tried: more often than proxies cut one.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// How long an RPC without a deadline waits for vendors.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
@@ -55,7 +60,7 @@ impl CallApi {
 
 #[tonic::async_trait]
 impl CallService for CallApi {
-    type WatchCallResultsStream = Empty<Result<WatchCallResultsResponse, Status>>;
+    type WatchCallResultsStream = BoxStream<'static, Result<WatchCallResultsResponse, Status>>;
 
     async fn create_calls(
         &self,
@@ -75,9 +80,9 @@ impl CallService for CallApi {
 
     async fn watch_call_results(
         &self,
-        _: Request<WatchCallResultsRequest>,
+        request: Request<WatchCallResultsRequest>,
     ) -> Result<Response<Self::WatchCallResultsStream>, Status> {
-        Err(refusal::not_available("WatchCallResults", "ask GetCallResults"))
+        self.watch(request.into_inner()).await.map(Response::new)
     }
 
     async fn cancel_calls(

@@ -128,6 +128,25 @@ pub(super) fn unasked(error: &GatewayError, request_id: &RequestId) -> Status {
     doubtful(Code::Unavailable, "LEDGER_UNAVAILABLE", message.to_owned(), more, Some(request_id))
 }
 
+/// The error of an RPC that only reads: nothing was to be sent, and nothing is known of
+/// what others sent.
+pub(super) fn unread(error: &GatewayError) -> Status {
+    match error {
+        GatewayError::Ledger(error) => {
+            tracing::error!(%error, "the ledger can't be read");
+            let message = "the ledger can't be read now; take the stream up again where it ended";
+            let more = vec![retry_info(Duration::from_secs(5))];
+            refusal(Code::Unavailable, "LEDGER_UNAVAILABLE", message, more, None)
+        }
+        GatewayError::Stopping => {
+            let message = "the gateway is stopping; take the stream up again where it ended";
+            let more = vec![retry_info(Duration::from_secs(1))];
+            refusal(Code::Unavailable, "STOPPING", message, more, None)
+        }
+        error => gateway_error(error, None),
+    }
+}
+
 /// An error that ends an RPC.
 pub(super) fn gateway_error(error: &GatewayError, request_id: Option<&RequestId>) -> Status {
     let message = error.to_string();
@@ -142,6 +161,21 @@ pub(super) fn gateway_error(error: &GatewayError, request_id: Option<&RequestId>
             refusal(
                 Code::NotFound,
                 "ROUTE_NOT_FOUND",
+                &message,
+                vec![any("ResourceInfo", &resource)],
+                None,
+            )
+        }
+        GatewayError::NoSuchCalls(ids) => {
+            let resource = pb::ResourceInfo {
+                resource_type: "call".to_owned(),
+                resource_name: shorten(&ids.join(","), 512),
+                owner: String::new(),
+                description: format!("{} of the call ids have no call", ids.len()),
+            };
+            refusal(
+                Code::NotFound,
+                "CALL_NOT_FOUND",
                 &message,
                 vec![any("ResourceInfo", &resource)],
                 None,

@@ -109,7 +109,7 @@ fn patience(deadline: Option<Instant>) -> Duration {
 }
 
 /// Exactly one of three ways to name calls.
-fn selector(
+pub(super) fn selector(
     call_ids: &[String],
     request_id: &str,
     references: &[String],

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::server::HealthReporter;
 
-use super::{CallApi, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES};
+use super::{CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES};
 use crate::{
     config::Listen,
     gateway::Gateway,
@@ -116,7 +116,7 @@ impl Bound {
         let router = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .http2_keepalive_interval(Some(Duration::from_secs(60)))
+            .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .add_service(calls)
             .add_service(health)

@@ -65,6 +65,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&config.ledger)?);
     let gateway = Gateway::new(config, Arc::clone(&ledger), Clock::system())?;
     let recovery = gateway.recover().await?;
+    gateway.attend();
     let address = bound.address().clone();
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(bound.serve(gateway.clone(), async {

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::{asking::Asking, token::TokenStore};
+use super::{agenda::Agenda, asking::Asking, pace::Pace, token::TokenStore};
 use crate::{
     call::CallError,
     config::{Rate, Secret, VendorConfig},
@@ -26,12 +26,17 @@ pub struct Account {
     pub(super) tokens: TokenStore,
     /// The calls it is being asked about.
     pub(super) asking: Asking,
+    /// When the next of its open calls is looked at.
+    pub(super) agenda: Agenda,
     secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
     question_turns: Semaphore,
     max_in_flight: u32,
     rate: Rate,
+    /// Questions count as requests.
+    question_pace: Option<Pace>,
     poll_interval: Duration,
+    give_up_after: Duration,
     health: RwLock<Health>,
 }
 
@@ -56,12 +61,15 @@ impl Account {
             client: VendorClient::new(&config.link)?,
             tokens: TokenStore::default(),
             asking: Asking::default(),
+            agenda: Agenda::default(),
             secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             question_turns: Semaphore::new(half(config.max_in_flight)),
             max_in_flight: config.max_in_flight,
             rate: config.rate,
+            question_pace: config.rate.requests.map(|limit| Pace::new(limit, config.rate.per)),
             poll_interval: config.poll_interval,
+            give_up_after: config.give_up_after,
             health: RwLock::default(),
         })
     }
@@ -109,6 +117,11 @@ impl Account {
         self.poll_interval
     }
 
+    /// When a call of which nothing is heard is given up on.
+    pub fn give_up_after(&self) -> Duration {
+        self.give_up_after
+    }
+
     /// How it does.
     pub fn health(&self) -> Health {
         self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -131,11 +144,14 @@ impl Account {
         half(self.max_in_flight)
     }
 
-    /// Waits for a turn to ask.
+    /// Waits for a turn to ask, within what the vendor takes.
     pub(super) async fn question_turn(
         &self,
     ) -> (Option<SemaphorePermit<'_>>, Option<OwnedSemaphorePermit>) {
         let may_ask = self.question_turns.acquire().await.ok();
+        if let Some(pace) = &self.question_pace {
+            pace.turn().await;
+        }
         (may_ask, self.turn().await)
     }
 

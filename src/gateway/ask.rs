@@ -44,7 +44,7 @@ impl Gateway {
         (fresh, warnings)
     }
 
-    async fn ask_vendor(self, round: Round) -> (Vec<Call>, Vec<Warning>) {
+    pub(super) async fn ask_vendor(self, round: Round) -> (Vec<Call>, Vec<Warning>) {
         let Round { account, questions, asked } = round;
         let (gateway, account) = (&self, &account);
         // A vendor that does not answer one question need not be asked the next.
@@ -108,7 +108,7 @@ impl Gateway {
             call: call.id,
             observation: Observation::Reported { report: reported(account, report), asked: true },
             at,
-            due: None,
+            due: Some(account.next_look(call, true, at)),
         });
         self.inner.ledger.observe(news.collect()).await.map_err(|error| {
             tracing::error!(%error, vendor = account.name(), "a vendor's answer could not be recorded");

@@ -25,6 +25,11 @@ impl Asking {
         let ids = ids.filter(|id| set.insert(*id)).collect();
         Asked { asking: self.clone(), ids }
     }
+
+    /// Somebody asks about it.
+    pub(super) fn contains(&self, id: CallId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
 }
 
 impl Asked {

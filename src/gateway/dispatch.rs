@@ -147,10 +147,19 @@ impl Gateway {
         let news: Vec<_> = calls
             .iter()
             .zip(outcomes)
-            .map(|(call, observation)| News { call: call.id, observation, at, due: None })
+            .map(|(call, observation)| News {
+                call: call.id,
+                due: Some(account.next_look(call, names_it(&observation), at)),
+                observation,
+                at,
+            })
             .collect();
+        let first_look = news.iter().filter_map(|news| news.due).min();
         match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
-            Ok(recorded) => recorded,
+            Ok(recorded) => {
+                first_look.inspect(|time| account.agenda.is_due(*time));
+                recorded
+            }
             Err(error) => {
                 tracing::error!(%error, vendor = account.name(), calls = calls.len(), "outcomes can't be recorded; they are kept in memory");
                 let gateway = self.clone();
@@ -158,8 +167,13 @@ impl Gateway {
                     let recorded = gateway
                         .insist(Duration::MAX, || gateway.inner.ledger.observe(news.clone()))
                         .await;
-                    if let Err(error) = recorded {
-                        tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
+                    match recorded {
+                        Ok(_) => {
+                            first_look.inspect(|time| account.agenda.is_due(*time));
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
+                        }
                     }
                 });
                 // The ledger only knows that they were being handed over. So does the
@@ -211,6 +225,11 @@ impl Gateway {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// The vendor can be asked by what was learned.
+fn names_it(observation: &Observation) -> bool {
+    matches!(observation, Observation::Accepted { vendor_call_id: Some(_), .. })
 }
 
 /// The calls of a batch that is done. One whose task died has none to show: its calls

@@ -5,9 +5,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use recording::BeingRecorded;
+use watch::Hub;
 
 use crate::{
     call::RequestId,
@@ -17,6 +18,7 @@ use crate::{
 };
 
 mod account;
+mod agenda;
 mod ask;
 mod asking;
 mod clock;
@@ -24,11 +26,16 @@ mod create;
 mod dispatch;
 mod exchange;
 mod fault;
+mod pace;
 mod prepare;
 mod recording;
 mod recover;
 mod results;
+mod settle;
+#[cfg(test)]
+mod testing;
 mod token;
+mod watch;
 
 pub use account::{Account, Health};
 pub use clock::Clock;
@@ -36,6 +43,7 @@ pub use create::Created;
 pub use prepare::{CreateOrder, Draft, Prepared};
 pub use recover::Recovery;
 pub use results::{Results, ResultsQuery, Warning};
+pub use watch::Watch;
 
 /// The gateway. Cloning it is cheap, and all clones are one.
 #[derive(Debug, Clone)]
@@ -51,6 +59,9 @@ struct Inner {
     clock: Clock,
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
+    /// Told to whoever waits for something that may never come.
+    stopping: CancellationToken,
+    hub: Arc<Hub>,
     recording: BeingRecorded,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
@@ -91,6 +102,9 @@ pub enum GatewayError {
         "a request with this request_id is being placed at this moment; repeat it to get its answer"
     )]
     BeingPlaced,
+    /// Calls that were to be watched are not there.
+    #[error("there is no call {}", .0.join(", "))]
+    NoSuchCalls(Vec<String>),
     /// A task of the gateway's own died.
     #[error("the request could not be finished; what is recorded of it can be asked for")]
     Broken,
@@ -117,6 +131,8 @@ impl Gateway {
             ledger,
             clock,
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            hub: Arc::default(),
             recording: BeingRecorded::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         };
@@ -153,6 +169,7 @@ impl Gateway {
     /// wait for their turn stay as recorded, for the next start.
     pub fn stop(&self) {
         self.inner.tasks.close();
+        self.inner.stopping.cancel();
     }
 
     /// Waits until every exchange under way is over and recorded. Call

@@ -51,11 +51,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::UnknownRoute`].
     pub fn prepare(&self, request: CreateOrder) -> Result<Prepared, GatewayError> {
-        let routes = &self.inner.routes;
-        let route = routes.get(&request.route).ok_or_else(|| GatewayError::UnknownRoute {
-            name: request.route.clone(),
-            known: routes.keys().cloned().collect(),
-        })?;
+        let route = self.route(&request.route)?;
         let now = self.inner.clock.now();
         let CreateOrder { request_id, payload_hash, drafts, all_or_nothing, .. } = request;
         let mut calls = Vec::with_capacity(drafts.len());
@@ -67,6 +63,15 @@ impl Gateway {
             refuse_all_if_one_is_wrong(&mut calls, now);
         }
         Ok(Prepared { request_id, payload_hash, create_time: now, calls })
+    }
+
+    /// The route of this name.
+    pub(super) fn route(&self, name: &str) -> Result<&Route, GatewayError> {
+        let routes = &self.inner.routes;
+        routes.get(name).ok_or_else(|| GatewayError::UnknownRoute {
+            name: name.to_owned(),
+            known: routes.keys().cloned().collect(),
+        })
     }
 
     /// The first vendor of the route that can do what is asked; when none can, the

@@ -44,7 +44,10 @@ impl Gateway {
                 call: call.id,
                 observation: Observation::Failed(error.clone()),
                 at,
-                due: None,
+                due: Some(match self.inner.accounts.get(&call.vendor) {
+                    Some(account) => account.next_look(call, call.vendor_call_id.is_some(), at),
+                    None => at,
+                }),
             });
             self.inner.ledger.observe(news.collect()).await?;
         }

@@ -115,7 +115,7 @@ impl Gateway {
 }
 
 /// What a vendor is to be asked about its calls, and why some of them are left out.
-fn round(account: &Arc<Account>, calls: &[&Call]) -> (Option<Round>, Vec<Warning>) {
+pub(super) fn round(account: &Arc<Account>, calls: &[&Call]) -> (Option<Round>, Vec<Warning>) {
     let warn = |cause, reason, message: String| Warning {
         vendor: account.name().to_owned(),
         error: CallError::new(cause, reason, message),

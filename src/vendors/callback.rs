@@ -59,6 +59,7 @@ pub struct Pushed {
 
 /// What a piece of a delivery comes to.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "made one at a time, and taken apart at once")]
 pub enum Told {
     /// News of the call.
     Result(Report),

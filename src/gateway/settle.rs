@@ -1,0 +1,202 @@
+//! Looks after the calls that are with a vendor, by itself: asks about them at growing
+//! intervals, and gives up on them in the end. When that is next is kept with each call
+//! ([`Call::due`]), so a restart goes on where the last run stopped, and nothing is looked
+//! at before its time.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::sleep;
+
+use super::{Gateway, account::Account, results::round};
+use crate::{
+    call::{Call, CallError, CallId, CallState, Cause, Observation, ReportedState},
+    ledger::News,
+};
+
+/// Calls looked at together.
+const BATCH: usize = 500;
+/// The longest rest: the clock may be set meanwhile.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// The pause after a ledger that failed, or when nothing came of looking.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause after a vendor that can't be asked.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The pause between two questions about a call grows up to so many poll intervals.
+const GROWTH: u32 = 20;
+
+impl Gateway {
+    /// Does what is to be done without being asked, until the gateway stops: looks after the
+    /// calls of every vendor, and tells those who watch. Call it once, after
+    /// [`Gateway::recover`].
+    pub fn attend(&self) {
+        for account in self.inner.accounts.values() {
+            let settler = self.clone().settle_account(Arc::clone(account));
+            self.inner.tasks.spawn(settler);
+        }
+        self.inner.tasks.spawn(self.clone().hand_out_changes());
+    }
+
+    async fn settle_account(self, account: Arc<Account>) {
+        let mut failures = 0;
+        while !self.is_stopping() {
+            // From here on whoever hands over a call wakes us; before, we would have read it.
+            account.agenda.awake();
+            let now = self.inner.clock.now();
+            // What is due in a moment may as well share a question.
+            let by = later(now, account.poll_interval().mul_f32(0.1).min(PAUSE));
+            let due = match self.inner.ledger.due(account.name(), by, BATCH).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, vendor = account.name(), "the calls that are due can't be read");
+                    self.pause(PAUSE).await;
+                    continue;
+                }
+            };
+            if due.calls.is_empty() {
+                self.rest(&account, due.next, now).await;
+                continue;
+            }
+            match self.look_at(&account, due.calls, now).await {
+                Looked::Well => failures = 0,
+                Looked::InVain(wait) => {
+                    failures += 1;
+                    let growing = account.poll_interval() * (1 << u32::min(failures, 8));
+                    self.pause(wait.unwrap_or(growing).clamp(PAUSE / 4, LONGEST_PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    /// Until the next call is due, somebody wakes us, or the gateway stops.
+    async fn rest(&self, account: &Account, next: Option<Timestamp>, now: Timestamp) {
+        let until = next.map_or(LONGEST_REST, |next| {
+            Duration::try_from(next.duration_since(now)).unwrap_or_default().min(LONGEST_REST)
+        });
+        account.agenda.rest_until(later(now, until));
+        tokio::select! {
+            () = account.agenda.woken() => {}
+            () = sleep(until) => {}
+            () = self.inner.stopping.cancelled() => {}
+        }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.inner.stopping.cancelled() => {}
+        }
+    }
+
+    /// Asks about the calls that can be asked about, gives up on those whose time has
+    /// passed, and puts off the rest.
+    async fn look_at(&self, account: &Arc<Account>, calls: Vec<Call>, now: Timestamp) -> Looked {
+        let with_vendor: Vec<&Call> = calls.iter().filter(|c| c.state.is_with_vendor()).collect();
+        let (round, unasked) = round(account, &with_vendor);
+        let mut asked: HashMap<CallId, Option<Call>> = HashMap::new();
+        let mut wait = None;
+        let mut failed = unasked.iter().any(|w| w.error.cause == Cause::Unreachable);
+        if let Some(round) = round {
+            asked.extend(round.questions.iter().flatten().map(|call| (call.id, None)));
+            let (fresh, warnings) = self.clone().ask_vendor(round).await;
+            asked.extend(fresh.into_iter().map(|call| (call.id, Some(call))));
+            wait = warnings.iter().filter_map(|w| w.error.retry_after).max();
+            if let Some(warning) = warnings.first() {
+                failed = true;
+                tracing::warn!(vendor = account.name(), reason = %warning.error.reason, "open calls can't be asked about");
+            }
+        }
+        let now = self.inner.clock.now().max(now);
+        let news: Vec<_> = calls
+            .iter()
+            .filter_map(|call| {
+                let known = asked.get(&call.id);
+                let latest = known.and_then(Option::as_ref).unwrap_or(call);
+                if latest.state.is_final() {
+                    return None;
+                }
+                let end = account.give_up_at(latest);
+                if now >= end {
+                    return Some(given_up(latest, now));
+                }
+                // There is nothing to ask by, now or later, unless an id is learned; or
+                // somebody else asks, and will say when the call is looked at next.
+                let pointless = known.is_none() && !account.asking.contains(call.id);
+                pointless.then(|| News {
+                    call: call.id,
+                    observation: nothing_new(),
+                    at: now,
+                    due: Some(end),
+                })
+            })
+            .collect();
+        let progress = !news.is_empty() || asked.values().any(Option::is_some);
+        if let Err(error) = self.inner.ledger.observe(news).await {
+            tracing::warn!(%error, vendor = account.name(), "open calls can't be put off");
+            return Looked::InVain(Some(PAUSE));
+        }
+        if failed || !progress { Looked::InVain(wait) } else { Looked::Well }
+    }
+}
+
+/// What came of looking at calls.
+enum Looked {
+    Well,
+    /// The vendor can't be asked now; it may have said how long.
+    InVain(Option<Duration>),
+}
+
+impl Account {
+    /// When a call that is with the vendor is looked at next: `asked` if there is, or may
+    /// be, something to ask by.
+    pub(super) fn next_look(&self, call: &Call, askable: bool, now: Timestamp) -> Timestamp {
+        let end = self.give_up_at(call);
+        if !askable || !self.adapter().capabilities().pull_results {
+            return end;
+        }
+        let shortest = self.poll_interval();
+        let begun = begun(call);
+        let age = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
+        let pause = (age / 2).clamp(shortest, shortest.saturating_mul(GROWTH));
+        let next = later(now.max(begun), pause);
+        // The last question is asked when it is time to give up.
+        if now < end { next.min(end) } else { next }
+    }
+
+    /// When a call is given up on.
+    pub(super) fn give_up_at(&self, call: &Call) -> Timestamp {
+        later(begun(call), self.give_up_after())
+    }
+}
+
+/// A call that waits for its time at the vendor has not begun.
+fn begun(call: &Call) -> Timestamp {
+    call.order.start_time.map_or(call.create_time, |start| start.max(call.create_time))
+}
+
+fn later(time: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    time.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+fn nothing_new() -> Observation {
+    Observation::Reported { report: ReportedState::default(), asked: false }
+}
+
+/// The end of a call whose vendor has not told it. What is known of its attempts is the
+/// end of those: the vendor may dial again, but has had its time to.
+fn given_up(call: &Call, now: Timestamp) -> News {
+    let last = call.attempts.last().map(|attempt| attempt.state);
+    let state = last.filter(|state| state.is_not_answered()).unwrap_or(CallState::Unknown);
+    let error = match state {
+        CallState::Unknown if call.error.is_none() => Some(CallError::new(
+            Cause::InDoubt,
+            "NO_RESULT",
+            "the vendor took the call and has not told how it ended, in all the time it had",
+        )),
+        _ => None,
+    };
+    let report = ReportedState { state: Some(state), error, ..ReportedState::default() };
+    let observation = Observation::Reported { report, asked: false };
+    News { call: call.id, observation, at: now, due: None }
+}
