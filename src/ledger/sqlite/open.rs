@@ -15,7 +15,8 @@ const APPLICATION_ID: i32 = 0x4469_616C;
 
 /// The schema, step by step; the number of steps done is in `user_version`. A step
 /// that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_calls.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_calls.sql"), include_str!("migrations/0002_changes.sql")];
 
 /// For how long another process may keep the file from us: a copy being made, a
 /// person looking into it.
@@ -204,7 +205,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Unfit> {
     Ok(())
 }
 
-fn explain(error: &rusqlite::Error) -> String {
+/// Why SQLite does not open or read a file, for people.
+pub fn explain(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
         Some(ErrorCode::CannotOpen) => {
