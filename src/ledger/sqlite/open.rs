@@ -178,6 +178,8 @@ fn settle(connection: &Connection) -> Result<(), rusqlite::Error> {
     // Otherwise a lookup is planned anew for each value it is given, which is a fifth of
     // what the writer does: SQLite compares values with the conditions of our indexes.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // Room for every statement there is.
+    connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // In KiB, when negative.
