@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dialplane::{
-    call::{Call, CallId, CallState, Observation, Selection, Selector},
+    call::{Call, CallId, CallState, ClientReference, Observation, Selection, Selector},
     ledger::{Change, Changes, Ledger},
 };
 
@@ -140,7 +140,7 @@ pub async fn changes_come_in_pages_of_any_size(ledger: Shared) {
         (
             references(&["shared", "c", "gone"]),
             Box::new(|call| {
-                let reference = call.order.client_reference.as_ref().map(|name| name.as_str());
+                let reference = call.order.client_reference.as_ref().map(ClientReference::as_str);
                 matches!(reference, Some("shared" | "c"))
             }),
         ),

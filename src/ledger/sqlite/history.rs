@@ -11,7 +11,7 @@ use super::{
     sql, state,
 };
 use crate::{
-    call::{CallId, Selection, Selector},
+    call::{CallId, ClientReference, Selection, Selector},
     ledger::Changes,
 };
 
@@ -96,7 +96,7 @@ impl Stretch {
                     while let Some(row) = rows.next()? {
                         calls.insert(row.get(0)?);
                         if calls.len() > MAX_CALLS {
-                            let names = references.iter().map(|name| name.as_str()).collect();
+                            let names = references.iter().map(ClientReference::as_str).collect();
                             return self.of_references(connection, &names);
                         }
                     }

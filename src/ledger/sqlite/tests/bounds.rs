@@ -3,7 +3,10 @@
 use rusqlite::Connection;
 
 use super::*;
-use crate::ledger::{Changes, Stray};
+use crate::{
+    call::ClientReference,
+    ledger::{Changes, Stray},
+};
 
 /// A ledger as the first version left it: its schema, and calls in each state.
 fn first_version(path: &std::path::Path, calls: &[Call]) {
@@ -25,7 +28,7 @@ fn first_version(path: &std::path::Path, calls: &[Call]) {
             (
                 call.id.as_bytes(),
                 call.position,
-                call.order.client_reference.as_ref().map(|name| name.as_str()),
+                call.order.client_reference.as_ref().map(ClientReference::as_str),
                 &call.vendor,
                 &call.vendor_call_id,
                 state::code(call.state),
@@ -102,7 +105,7 @@ async fn a_walk_past_others_ends_after_a_while() {
     let ledger = SqliteLedger::open("sqlite::memory:").unwrap();
     let most = u32::try_from(history::MAX_VISITED).unwrap();
     let mut many = sample(most + 7);
-    let reference: crate::call::ClientReference = "monthly".parse().unwrap();
+    let reference: ClientReference = "monthly".parse().unwrap();
     for call in &mut many.calls {
         call.order.client_reference = Some(reference.clone());
     }

@@ -171,7 +171,7 @@ fn a_statement_is_planned_once() {
         let at = sample.create_time;
         let stray = || Stray { vendor: vendor.clone(), ids: vec![id.clone()], said: 1.into(), at };
         strays::keep(&connection, vec![stray(), stray()]).unwrap();
-        let kept = strays::kept(&connection, &vendor, &[id.clone()]).unwrap();
+        let kept = strays::kept(&connection, &vendor, std::slice::from_ref(&id)).unwrap();
         strays::forget(&connection, &[kept[0].key]).unwrap();
         strays::drop_kept(&connection, Timestamp::MAX).unwrap();
         due::due(&connection, &vendor, at, 9).unwrap();
