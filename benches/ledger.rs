@@ -21,7 +21,7 @@ use std::{
 use dialplane::{
     call::{
         Attempt, Call, CallId, CallState, Observation, Order, Position, Recipient, RequestId,
-        Selector,
+        Selection, Selector,
     },
     ledger::{Ledger, NewRequest, News, sqlite::SqliteLedger},
 };
@@ -31,6 +31,7 @@ use serde_json::json;
 const SMALL: usize = 1_000;
 const REQUEST: usize = 5_000;
 const START: Position = Position { entries: 0, within: None };
+const FOLLOWED: usize = 100_000;
 const WRITING: Duration = Duration::from_secs(4);
 
 #[tokio::main]
@@ -144,7 +145,28 @@ async fn read(
         times.push(started.elapsed());
     }
     medians.push(("open calls, none is open", report("open calls, none is open", times)));
+    medians.push(("a page of 1,000 changes", follow(ledger).await));
     medians
+}
+
+/// Reads the changes of all calls, up to 100,000, a page at a time.
+async fn follow(ledger: &SqliteLedger) -> Duration {
+    let (mut times, mut through, mut read) = (Vec::new(), 0, 0);
+    let started = Instant::now();
+    while read < FOLLOWED {
+        let clock = Instant::now();
+        let page = ledger.changes(&Selection::All, through, 1_000).await.unwrap();
+        times.push(clock.elapsed());
+        (through, read) = (page.through, read + page.changes.len());
+        if !page.more {
+            break;
+        }
+    }
+    let took = started.elapsed();
+    let median = report("a page of 1,000 changes", times);
+    let rate = read as f64 / took.as_secs_f64();
+    println!("    {read} changes in {took:.1?}, {rate:.0} changes/s");
+    median
 }
 
 /// Each writer does what a call needs: records it, says it is being handed over, says it

@@ -64,7 +64,7 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     ) -> Result<Vec<Call>, LedgerError>;
 
     /// The calls of a vendor, by the vendor's ids: for each list of ways to write one, the
-    /// call that has any of them, the newest if there are several.
+    /// call that has any of them, the one recorded last if there are several.
     async fn find(
         &self,
         vendor: &str,
@@ -74,28 +74,36 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Keeps news of calls that are not known by their vendor's ids yet; that is looked up
     /// again within the transaction, and what is known by now is not kept. Gives for each,
     /// in its order, the call if there is one. What was kept longest makes room where there
-    /// is none ([`Ledger::drop_kept`] counts it).
+    /// is none, and what has no id or is longer than 64 KiB of JSON is not kept at all
+    /// ([`Ledger::drop_kept`] counts both). So of a push and of the answer that makes its
+    /// call known, in whichever order, one finds the other: whoever learned an id looks
+    /// with [`Ledger::kept`] once that is on disk.
     async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError>;
 
-    /// What is kept of a vendor's ids, oldest first. As long as nothing at all is kept this
-    /// costs nothing.
+    /// What is kept of a vendor's ids, in the order in which it was kept: the first 1,000
+    /// pieces or 4 MiB. There may be more after those are forgotten. As long as nothing at
+    /// all is kept this costs nothing.
     async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError>;
 
-    /// Removes what was kept and is dealt with.
+    /// Removes what was kept and is dealt with. Keys of what is gone do no harm.
     async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError>;
 
-    /// Removes what is kept since before this time. Gives how much was dropped since the
-    /// last time, for want of room included.
+    /// Removes what is from before this time ([`Stray::at`]). Gives how much was dropped
+    /// since somebody was last told, for want of room included; that is counted on disk.
     async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError>;
 
     /// Up to `limit` calls of a vendor whose time ([`Call::due`]) is not after `by`,
     /// earliest first, and when the next one's comes. What is due later, or never, costs
-    /// nothing.
+    /// nothing. Whoever takes them up says when to look again ([`News::due`]), or gets them
+    /// again.
     async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError>;
 
     /// Changes of the selected calls in the order in which they were made, after the change
     /// with the number `after` (0 is before all), at most `limit` (at least 1): what one
-    /// moment shows. Every change that a caller can see is one: each revision of each call.
+    /// moment shows. Every change that a caller can see is one: each revision of each call,
+    /// from the one it was recorded with. A page may be shorter, even empty, and not the
+    /// last: [`Changes::more`] tells. Its [`Changes::through`] is always beyond `after` then.
+    /// After a number that this ledger never gave there is nothing.
     async fn changes(
         &self,
         selection: &Selection,
@@ -103,12 +111,14 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Changes, LedgerError>;
 
-    /// The number of the newest change on disk, as it rises. Whatever has a number up to it
-    /// is seen by any read that begins afterwards, and nothing with such a number comes
-    /// later.
+    /// The number of the newest change on disk, as it rises: before whoever made the change
+    /// is answered. Whatever has a number up to it is seen by any read that begins
+    /// afterwards, and nothing with such a number comes later. Changes of another process
+    /// show with the next one of this.
     fn newest(&self) -> watch::Receiver<u64>;
 
-    /// Tells this ledger from any other: numbers of changes mean nothing elsewhere.
+    /// Tells this ledger from any other: numbers of changes mean nothing elsewhere. A copy
+    /// has the identity of what it was copied from.
     fn identity(&self) -> [u8; 8];
 
     /// Whether a change would be taken now, as far as can be told without making one.
@@ -171,7 +181,8 @@ pub struct News {
     /// When.
     pub at: Timestamp,
     /// When the call is to be looked at again if it is not over then
-    /// ([`Call::look_again`]). None leaves that as it is.
+    /// ([`Call::look_again`]). None leaves that as it is. Kept to the millisecond, rounded
+    /// up.
     pub due: Option<Timestamp>,
 }
 
@@ -223,12 +234,14 @@ pub struct Change {
 pub struct Changes {
     /// In their order.
     pub changes: Vec<Change>,
-    /// All of the selection's up to this number are dealt with: where to go on.
+    /// All of the selection's up to this number are dealt with: where to go on. At the end
+    /// it is the newest number of all, so that nothing is looked at twice.
     pub through: u64,
     /// There may be more at this moment.
     pub more: bool,
-    /// When there is not: the calls of the selection that are not over, if it is one that
-    /// can end, by ids or by a recorded request.
+    /// When there is not: the calls of the selection that are not over at this moment, if
+    /// it is one that can end, by ids (in their order; unknown ones are passed over) or by a
+    /// recorded request (in the order of ids).
     pub open: Option<Vec<CallId>>,
 }
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use dialplane::{
-    call::{CallId, CallState, Observation, Position, Selector},
+    call::{CallId, CallState, Observation, Position, Selection, Selector},
     ledger::{Ledger, LedgerError, Recorded, RequestRecord},
 };
 
 use crate::samples::{
     START, accepted, at, call, calls, calls_of, full_call, news, reported, request, request_of,
 };
+
+pub use crate::{due::*, history::*, strays::*};
 
 /// A ledger as the gateway holds it.
 pub type Shared = Arc<dyn Ledger>;
@@ -45,6 +47,22 @@ macro_rules! behaviours {
             open_calls_come_in_pages,
             reads_see_what_was_acknowledged,
             closes_for_good,
+            every_revision_is_a_change,
+            a_change_has_everything_of_its_call,
+            changes_come_in_pages_of_any_size,
+            a_selection_tells_what_of_it_is_open,
+            what_was_not_kept_has_no_number,
+            the_newest_rises_before_the_answer,
+            who_follows_the_newest_misses_nothing,
+            a_large_request_is_followed,
+            calls_are_found_by_their_vendors_ids,
+            news_is_kept_until_it_is_dealt_with,
+            what_is_known_by_now_is_not_kept,
+            no_news_falls_between_two_stools,
+            old_news_is_dropped_and_counted,
+            what_is_due_comes_in_its_order,
+            news_says_when_to_look_again,
+            nothing_is_due_too_early,
         }
     };
 }
@@ -360,6 +378,12 @@ pub async fn closes_for_good(ledger: Shared) {
         ledger.observe(vec![news(id, Observation::Dispatching, 1)]).await.map(drop),
         ledger.page(&Selector::Calls(vec![id]), START, 1).await.map(drop),
         ledger.open_calls(&[CallState::Scheduled], None, 1).await.map(drop),
+        ledger.find("phonon-in", Vec::new()).await.map(drop),
+        ledger.kept("phonon-in", Vec::new()).await.map(drop),
+        ledger.forget(vec![1]).await,
+        ledger.drop_kept(at(0)).await.map(drop),
+        ledger.due("phonon-in", at(0), 1).await.map(drop),
+        ledger.changes(&Selection::All, 0, 1).await.map(drop),
     ];
     for outcome in closed {
         assert!(matches!(outcome, Err(LedgerError::Closed)), "{outcome:?}");

@@ -14,6 +14,7 @@ use dialplane::{
 };
 
 use crate::{
+    history::{ALL, follow},
     samples::{calls_of, news, request},
     sqlite::{address, open},
 };
@@ -51,10 +52,23 @@ async fn a_kill_takes_back_nothing() {
         let (_directory, url) = address();
         let told = kill_after(&url, wanted);
         let ledger = open(&url);
+        let all = follow(&*ledger, &ALL, 0, 1_000).await;
+        let newest = *ledger.newest().borrow();
+        let numbers = all.changes.iter().map(|change| change.number);
+        assert!(numbers.eq(1..=newest), "each number once");
+        let mut seen: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for change in all.changes {
+            seen.entry(change.call.id).or_default().push(change.call);
+        }
         for (id, stage) in told {
             let calls = calls_of(&*ledger, &id).await;
             let dispatching =
                 calls.iter().filter(|call| call.state == CallState::Dispatching).count();
+            for call in &calls {
+                let revisions = &seen[&call.id];
+                assert!(revisions.iter().map(|call| call.revision).eq(1..=call.revision), "{id}");
+                assert_eq!(revisions.last(), Some(call));
+            }
             let whole = |count: usize| count == 0 || count == CALLS as usize;
             assert!(whole(calls.len()) && whole(dispatching), "{id}: half of it is there");
             assert!(stage < Stage::Recorded || !calls.is_empty(), "{id} was recorded and is gone");

@@ -11,6 +11,9 @@
 
 mod contract;
 mod crash;
+mod due;
+mod history;
 mod paging;
 mod samples;
 mod sqlite;
+mod strays;

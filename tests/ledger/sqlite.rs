@@ -1,15 +1,19 @@
 //! SQLite's ledger, in a file and in memory.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use dialplane::{call::Observation, ledger::sqlite::SqliteLedger};
+use dialplane::{
+    call::Observation,
+    ledger::{Stray, sqlite::SqliteLedger},
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::{
     contract::{Shared, behaviours},
+    history::{ALL, follow},
     paging,
-    samples::{calls_of, news, request},
+    samples::{at, calls_of, news, request},
 };
 
 /// The address of a ledger that is not there yet.
@@ -94,6 +98,50 @@ async fn what_was_acknowledged_is_there_after_reopening() {
         assert_eq!(calls_of(&*reopened, &recorded.id).await, expected, "closed: {close}");
         reopened.close().await;
     }
+}
+
+#[tokio::test]
+async fn numbers_and_kept_news_go_on_after_reopening() {
+    let (_directory, url) = address();
+    let recorded = request(2);
+    let stray = Stray {
+        vendor: "phonon-in".to_owned(),
+        ids: vec!["v-1".to_owned()],
+        said: 1.into(),
+        at: at(0),
+    };
+    let hopeless = Stray { ids: Vec::new(), ..stray.clone() };
+    let mut identities = Vec::new();
+    for turn in 0..3_u64 {
+        let ledger = open(&url);
+        identities.push(ledger.identity());
+        assert_eq!(*ledger.newest().borrow(), turn * 2);
+        let kept = ledger.kept("phonon-in", vec!["v-1".to_owned()]).await.unwrap();
+        assert_eq!(kept.len() as u64, turn);
+        let one = request(2);
+        ledger.record(if turn == 0 { recorded.clone() } else { one }).await.unwrap();
+        ledger.keep(vec![stray.clone(), hopeless.clone()]).await.unwrap();
+        assert_eq!(*ledger.newest().borrow(), turn * 2 + 2);
+        ledger.close().await;
+    }
+    assert!(identities.iter().all(|identity| *identity == identities[0]));
+    let ledger = open(&url);
+    let all = follow(&*ledger, &ALL, 0, 4).await;
+    let numbers: Vec<_> = all.changes.iter().map(|change| change.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(all.changes[1].call, recorded.calls[1]);
+    assert_eq!(ledger.drop_kept(at(0)).await.unwrap(), 3, "what had no room before");
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn every_ledger_is_another() {
+    let (_directory, url) = address();
+    let (_other_directory, other_url) = address();
+    let memory = "sqlite::memory:";
+    let identities: BTreeSet<_> =
+        [&url, &other_url, memory, memory].map(|url| open(url).identity()).into();
+    assert_eq!(identities.len(), 4);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
-    read,
+    due, read,
     row::{self, Trouble},
     sql,
     state::code,
@@ -40,7 +40,9 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
             &call.vendor_call_id,
             code(call.state),
             row::document(call)?,
+            due::column(call),
         ))?;
+        note(connection, connection.last_insert_rowid(), call)?;
     }
     Ok(Recorded::New)
 }
@@ -68,23 +70,44 @@ pub fn claim(connection: &Connection, calls: Vec<CallId>, at: Timestamp) -> Resu
 }
 
 fn observe_one(connection: &Connection, news: News) -> Result<Call, Trouble> {
-    let mut call = read::call(connection, news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
+    let (key, mut call) =
+        read::keyed_call(connection, news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
-    if !call.apply(news.observation, news.at) {
+    let revision = call.revision;
+    let mut changed = call.apply(news.observation, news.at);
+    if let Some(due) = news.due {
+        changed |= call.look_again(due::rounded(due));
+    }
+    if !changed {
         return Ok(call);
     }
-    let document = row::document(&call)?;
-    let (id, state) = (call.id.as_bytes(), code(call.state));
+    let (document, due) = (row::document(&call)?, due::column(&call));
+    let state = code(call.state);
     if (&call.vendor, &call.vendor_call_id) == (&vendor, &vendor_call_id) {
-        connection.prepare_cached(sql::UPDATE_CALL)?.execute((id, state, document))?;
+        connection.prepare_cached(sql::UPDATE_CALL)?.execute((key, state, document, due))?;
     } else {
         connection.prepare_cached(sql::UPDATE_PLACED_CALL)?.execute((
-            id,
+            key,
             state,
             document,
+            due,
             &call.vendor,
             &call.vendor_call_id,
         ))?;
     }
+    if call.revision != revision {
+        note(connection, key, &call)?;
+    }
     Ok(call)
+}
+
+/// Writes down a revision of a call.
+fn note(connection: &Connection, key: i64, call: &Call) -> Result<(), Trouble> {
+    connection.prepare_cached(sql::INSERT_CHANGE)?.execute((
+        key,
+        &call.route,
+        code(call.state),
+        row::changing(call)?,
+    ))?;
+    Ok(())
 }

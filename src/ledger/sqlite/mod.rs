@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use self::{address::Address, row::Trouble, writer::Counters};
+use self::{address::Address, marks::Told, row::Trouble, writer::Counters};
 use super::{
     Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
     RequestRecord, Stray,
@@ -28,13 +28,17 @@ pub use lock::Tenancy;
 
 mod address;
 mod change;
+mod due;
+mod history;
 mod lock;
+mod marks;
 mod open;
 mod read;
 mod reader;
 mod row;
 mod sql;
 mod state;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -64,6 +68,8 @@ pub struct SqliteLedger {
     news: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     counters: Arc<Counters>,
+    told: Arc<Told>,
+    identity: [u8; 8],
 }
 
 /// What was committed since a ledger was opened.
@@ -71,7 +77,8 @@ pub struct SqliteLedger {
 pub struct Commits {
     /// Transactions.
     pub commits: u64,
-    /// Changes ([`Ledger::record`], [`Ledger::observe`]) that shared them.
+    /// What callers asked for ([`Ledger::record`], [`Ledger::observe`] and others) that
+    /// shared them.
     pub changes: u64,
 }
 
@@ -100,10 +107,15 @@ impl SqliteLedger {
         connection: Connection,
         readers: Vec<Connection>,
     ) -> Result<Self, LedgerError> {
-        let no_thread = |error: std::io::Error| LedgerError::Open {
-            path: path.as_deref().unwrap_or(Path::new(":memory:")).display().to_string(),
-            reason: format!("no thread for it: {error}"),
-        };
+        let file = path.as_deref().unwrap_or(Path::new(":memory:"));
+        let unopened =
+            |reason: String| LedgerError::Open { path: file.display().to_string(), reason };
+        let marks = marks::read(&connection)
+            .map_err(|trouble| unopened(LedgerError::from(trouble).to_string()))?;
+        let identity =
+            marks::identity(&connection).map_err(|error| unopened(open::explain(&error)))?;
+        let told = Arc::new(Told::new(marks));
+        let no_thread = |error: std::io::Error| unopened(format!("no thread for it: {error}"));
         let counters = Arc::new(Counters::default());
         let (readers_end, readers_ended) = watch::channel(());
         let (writer_end, writer_ended) = watch::channel(());
@@ -113,7 +125,8 @@ impl SqliteLedger {
             Some(reader::spawn(readers, &readers_end).map_err(no_thread)?)
         };
         let writer =
-            writer::spawn(connection, Arc::clone(&counters), writer_end).map_err(no_thread)?;
+            writer::spawn(connection, Arc::clone(&counters), Arc::clone(&told), writer_end)
+                .map_err(no_thread)?;
         Ok(Self {
             path,
             writer,
@@ -124,6 +137,8 @@ impl SqliteLedger {
             news: Arc::new(Semaphore::new(MAX_NEWS)),
             reads: Arc::new(Semaphore::new(MAX_READS)),
             counters,
+            told,
+            identity,
         })
     }
 
@@ -154,6 +169,15 @@ impl SqliteLedger {
         let change = writer::Pending { weight, make: Some(make), made: None, reply, place };
         self.tell_writer(writer::Message::Change(Box::new(change)))?;
         answer.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Queues a change that is none of new calls.
+    async fn news<T: Send + 'static>(
+        &self,
+        weight: usize,
+        make: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.change(&self.news, MAX_NEWS, weight, make).await
     }
 
     /// Reads from one snapshot, which has everything acknowledged so far.
@@ -213,22 +237,14 @@ impl Ledger for SqliteLedger {
         if news.is_empty() {
             return Ok(Vec::new());
         }
-        let weight = news.len();
-        self.change(&self.news, MAX_NEWS, weight, move |connection| {
-            change::observe(connection, news)
-        })
-        .await
+        self.news(news.len(), move |connection| change::observe(connection, news)).await
     }
 
     async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError> {
-        let weight = calls.len();
-        if weight == 0 {
+        if calls.is_empty() {
             return Ok(Claim::default());
         }
-        self.change(&self.news, MAX_NEWS, weight, move |connection| {
-            change::claim(connection, calls, at)
-        })
-        .await
+        self.news(calls.len(), move |connection| change::claim(connection, calls, at)).await
     }
 
     async fn page(
@@ -253,47 +269,66 @@ impl Ledger for SqliteLedger {
 
     async fn find(
         &self,
-        _vendor: &str,
-        _ids: Vec<Vec<String>>,
+        vendor: &str,
+        ids: Vec<Vec<String>>,
     ) -> Result<Vec<Option<Call>>, LedgerError> {
-        Err(LedgerError::Closed)
+        let vendor = vendor.to_owned();
+        self.read(move |connection| {
+            ids.iter().map(|ids| read::find(connection, &vendor, ids)).collect()
+        })
+        .await
     }
 
-    async fn keep(&self, _strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError> {
-        Err(LedgerError::Closed)
+    async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError> {
+        if strays.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.news(strays.len(), move |connection| strays::keep(connection, strays)).await
     }
 
-    async fn kept(&self, _vendor: &str, _ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
-        Ok(Vec::new())
+    async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
+        if self.writer.is_closed() {
+            return Err(LedgerError::Closed);
+        }
+        if self.told.nothing_kept() {
+            return Ok(Vec::new());
+        }
+        let vendor = vendor.to_owned();
+        self.read(move |connection| strays::kept(connection, &vendor, &ids)).await
     }
 
-    async fn forget(&self, _keys: Vec<i64>) -> Result<(), LedgerError> {
-        Ok(())
+    async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.news(keys.len(), move |connection| strays::forget(connection, &keys)).await
     }
 
-    async fn drop_kept(&self, _before: Timestamp) -> Result<u64, LedgerError> {
-        Ok(0)
+    async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        self.news(1, move |connection| strays::drop_kept(connection, before)).await
     }
 
-    async fn due(&self, _vendor: &str, _by: Timestamp, _limit: usize) -> Result<Due, LedgerError> {
-        Ok(Due::default())
+    async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
+        let vendor = vendor.to_owned();
+        self.read(move |connection| due::due(connection, &vendor, by, limit)).await
     }
 
     async fn changes(
         &self,
-        _selection: &Selection,
+        selection: &Selection,
         after: u64,
-        _limit: usize,
+        limit: usize,
     ) -> Result<Changes, LedgerError> {
-        Ok(Changes { through: after, ..Changes::default() })
+        let selection = selection.clone();
+        self.read(move |connection| history::changes(connection, &selection, after, limit)).await
     }
 
     fn newest(&self) -> watch::Receiver<u64> {
-        watch::channel(0).1
+        self.told.newest()
     }
 
     fn identity(&self) -> [u8; 8] {
-        [0; 8]
+        self.identity
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {

@@ -15,7 +15,8 @@ const APPLICATION_ID: i32 = 0x4469_616C;
 
 /// The schema, step by step; the number of steps done is in `user_version`. A step
 /// that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_calls.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_calls.sql"), include_str!("migrations/0002_changes.sql")];
 
 /// For how long another process may keep the file from us: a copy being made, a
 /// person looking into it.
@@ -177,6 +178,8 @@ fn settle(connection: &Connection) -> Result<(), rusqlite::Error> {
     // Otherwise a lookup is planned anew for each value it is given, which is a fifth of
     // what the writer does: SQLite compares values with the conditions of our indexes.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // Room for every statement there is.
+    connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // In KiB, when negative.
@@ -204,7 +207,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Unfit> {
     Ok(())
 }
 
-fn explain(error: &rusqlite::Error) -> String {
+/// Why SQLite does not open or read a file, for people.
+pub fn explain(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
         Some(ErrorCode::CannotOpen) => {

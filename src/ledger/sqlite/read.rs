@@ -37,6 +37,32 @@ pub fn call(connection: &Connection, id: CallId) -> Result<Option<Call>, Trouble
     rows.next()?.map(row::call).transpose()
 }
 
+/// A call and its key.
+pub fn keyed_call(connection: &Connection, id: CallId) -> Result<Option<(i64, Call)>, Trouble> {
+    let mut statement = connection.prepare_cached(sql::CALL)?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    rows.next()?.map(|row| Ok((row::key(row)?, row::call(row)?))).transpose()
+}
+
+/// The call that has any of a vendor's ids, the one recorded last if there are several.
+pub fn find(
+    connection: &Connection,
+    vendor: &str,
+    ids: &[String],
+) -> Result<Option<Call>, Trouble> {
+    let mut newest: Option<i64> = None;
+    let mut statement = connection.prepare_cached(sql::KEY_OF_VENDOR_CALL)?;
+    for id in ids {
+        let mut rows = statement.query((vendor, id))?;
+        let key = rows.next()?.map(|row| row.get(0)).transpose()?;
+        newest = newest.max(key);
+    }
+    let Some(key) = newest else { return Ok(None) };
+    let mut statement = connection.prepare_cached(sql::CALL_OF_KEY)?;
+    let mut rows = statement.query([key])?;
+    rows.next()?.map(row::call).transpose()
+}
+
 /// A page of a selection. It ends before a call, or with the selection: ids and
 /// references without one are told of as soon as they are reached, so no page is
 /// empty but that of a selection without calls.

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::state;
 use crate::{
-    call::{Attempt, Call, CallError, CallId, Order},
-    ledger::LedgerError,
+    call::{Attempt, Call, CallError, CallId, CallState, Order, RequestId},
+    ledger::{Change, LedgerError},
 };
 
 /// Why something could not be done within a transaction.
@@ -98,6 +98,7 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         update_time,
         end_time,
         asked_time,
+        // A column.
         due: _,
         handed_over,
         revision,
@@ -123,18 +124,12 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
 /// The call of a row, its columns as [`super::sql`] selects them.
 pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
     let id = CallId::from_bytes(row.get(0)?);
-    let unreadable =
-        |reason: String| Trouble::Refused(LedgerError::Unreadable { id: id.to_string(), reason });
-    let code: i64 = row.get(5)?;
-    let state =
-        state::state(code).ok_or_else(|| unreadable(format!("no state has code {code}")))?;
-    let document: Document<'_> =
-        serde_json::from_str(text(row, 6)?).map_err(|error| unreadable(without_content(&error)))?;
+    let state = state_of(id, row.get(5)?)?;
+    let document: Document<'_> = serde_json::from_str(text(row, 6)?)
+        .map_err(|error| unreadable(id, without_content(&error)))?;
     Ok(Call {
         id,
-        request_id: text(row, 1)?
-            .parse()
-            .map_err(|error| unreadable(format!("its request id {error}")))?,
+        request_id: request_id(id, text(row, 1)?)?,
         position: row.get(2)?,
         order: document.order.into_owned(),
         route: document.route.into_owned(),
@@ -149,10 +144,153 @@ pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
         update_time: document.update_time,
         end_time: document.end_time,
         asked_time: document.asked_time,
-        due: None,
+        due: due(row)?,
         handed_over: document.handed_over,
         revision: document.revision,
     })
+}
+
+/// What of a call may change and is seen by a caller, as each of its changes has it.
+#[derive(Serialize, Deserialize)]
+struct Changing<'a> {
+    vendor: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vendor_call_id: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vendor_request_id: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'a, CallError>>,
+    #[serde(default, skip_serializing_if = "<[Attempt]>::is_empty")]
+    attempts: Cow<'a, [Attempt]>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    vendor_data: Cow<'a, Map<String, Value>>,
+    update_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    handed_over: bool,
+    revision: u64,
+}
+
+/// What a change has of the call's own document.
+#[derive(Deserialize)]
+struct Lasting {
+    order: Order,
+    route: String,
+    create_time: Timestamp,
+    #[serde(default)]
+    asked_time: Option<Timestamp>,
+}
+
+/// The document of a change that left the call like this.
+pub fn changing(call: &Call) -> Result<String, LedgerError> {
+    // Taken apart so that a new field finds its place here before it compiles.
+    let Call {
+        id,
+        request_id: _,
+        position: _,
+        order: _,
+        route: _,
+        vendor,
+        vendor_call_id,
+        vendor_request_id,
+        state: _,
+        error,
+        attempts,
+        vendor_data,
+        create_time: _,
+        update_time,
+        end_time,
+        asked_time: _,
+        due: _,
+        handed_over,
+        revision,
+    } = call;
+    let document = Changing {
+        vendor: Cow::Borrowed(vendor),
+        vendor_call_id: vendor_call_id.as_deref().map(Cow::Borrowed),
+        vendor_request_id: vendor_request_id.as_deref().map(Cow::Borrowed),
+        error: error.as_ref().map(Cow::Borrowed),
+        attempts: Cow::Borrowed(attempts),
+        vendor_data: Cow::Borrowed(vendor_data),
+        update_time: *update_time,
+        end_time: *end_time,
+        handed_over: *handed_over,
+        revision: *revision,
+    };
+    serde_json::to_string(&document)
+        .map_err(|error| LedgerError::Failed(format!("call {id} can't be written: {error}")))
+}
+
+/// The change of a row, its columns as [`super::sql::CHANGE`] selects them, and how long
+/// its documents are.
+pub fn change(row: &Row<'_>) -> Result<(Change, usize), Trouble> {
+    let id = CallId::from_bytes(row.get(0)?);
+    let (changing, lasting) = (text(row, 5)?, text(row, 6)?);
+    let length = changing.len() + lasting.len();
+    let broken = |error: serde_json::Error| unreadable(id, without_content(&error));
+    let changing: Changing<'_> = serde_json::from_str(changing).map_err(broken)?;
+    let lasting: Lasting = serde_json::from_str(lasting).map_err(broken)?;
+    let call = Call {
+        id,
+        request_id: request_id(id, text(row, 1)?)?,
+        position: row.get(2)?,
+        order: lasting.order,
+        route: lasting.route,
+        vendor: changing.vendor.into_owned(),
+        vendor_call_id: changing.vendor_call_id.map(Cow::into_owned),
+        vendor_request_id: changing.vendor_request_id.map(Cow::into_owned),
+        state: state_of(id, row.get(4)?)?,
+        error: changing.error.map(Cow::into_owned),
+        attempts: changing.attempts.into_owned(),
+        vendor_data: changing.vendor_data.into_owned(),
+        create_time: lasting.create_time,
+        update_time: changing.update_time,
+        end_time: changing.end_time,
+        asked_time: lasting.asked_time,
+        due: due(row)?,
+        handed_over: changing.handed_over,
+        revision: changing.revision,
+    };
+    Ok((Change { number: unsigned(row, 3)?, call }, length))
+}
+
+fn unreadable(id: CallId, reason: String) -> Trouble {
+    LedgerError::Unreadable { id: id.to_string(), reason }.into()
+}
+
+fn state_of(id: CallId, code: i64) -> Result<CallState, Trouble> {
+    state::state(code).ok_or_else(|| unreadable(id, format!("no state has code {code}")))
+}
+
+fn request_id(id: CallId, text: &str) -> Result<RequestId, Trouble> {
+    text.parse().map_err(|error| unreadable(id, format!("its request id {error}")))
+}
+
+/// The key of the row's call, its columns as [`super::sql`] selects them.
+pub fn key(row: &Row<'_>) -> Result<i64, Trouble> {
+    Ok(row.get(8)?)
+}
+
+/// When the row's call is looked at again, its columns as [`super::sql`] selects them.
+pub fn due(row: &Row<'_>) -> Result<Option<Timestamp>, Trouble> {
+    let id = CallId::from_bytes(row.get(0)?);
+    let milliseconds: Option<i64> = row.get(7)?;
+    milliseconds
+        .map(Timestamp::from_millisecond)
+        .transpose()
+        .map_err(|error| unreadable(id, format!("when it is due: {error}")))
+}
+
+/// A column that is never negative.
+pub fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// A number for a column: SQLite counts to 2^63.
+pub fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A text column without a copy.
@@ -162,8 +300,9 @@ pub fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, rusqli
     })
 }
 
-// serde_json quotes what it did not expect, which may be a person's.
-fn without_content(error: &serde_json::Error) -> String {
+/// What is wrong with a document: serde_json quotes what it did not expect, which may be
+/// a person's.
+pub fn without_content(error: &serde_json::Error) -> String {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "ends too early",
         serde_json::error::Category::Syntax => "is not JSON",

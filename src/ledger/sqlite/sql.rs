@@ -7,7 +7,7 @@ macro_rules! select_calls {
     ($rest:literal) => {
         concat!(
             "SELECT calls.call_id, requests.request_id, calls.position, calls.vendor, \
-             calls.vendor_call_id, calls.state, calls.document \
+             calls.vendor_call_id, calls.state, calls.document, calls.due, calls.call \
              FROM calls CROSS JOIN requests NOT INDEXED ON requests.request = calls.request ",
             $rest
         )
@@ -25,16 +25,17 @@ pub const REQUEST: &str =
 
 /// A call.
 pub const INSERT_CALL: &str = "INSERT INTO calls \
-     (call_id, request, position, client_reference, vendor, vendor_call_id, state, document) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+     (call_id, request, position, client_reference, vendor, vendor_call_id, state, document, due) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 /// What changes of a call with most news. The vendor's names of it are left alone, so
 /// their index is too.
-pub const UPDATE_CALL: &str = "UPDATE calls SET state = ?2, document = ?3 WHERE call_id = ?1";
+pub const UPDATE_CALL: &str =
+    "UPDATE calls SET state = ?2, document = ?3, due = ?4 WHERE call = ?1";
 
 /// The same with the vendor and its id of the call.
 pub const UPDATE_PLACED_CALL: &str = "UPDATE calls \
-     SET state = ?2, document = ?3, vendor = ?4, vendor_call_id = ?5 WHERE call_id = ?1";
+     SET state = ?2, document = ?3, due = ?4, vendor = ?5, vendor_call_id = ?6 WHERE call = ?1";
 
 /// A call by its id.
 pub const CALL: &str = select_calls!("WHERE calls.call_id = ?1");
@@ -52,8 +53,95 @@ pub const CALLS_OF_REFERENCE: &str = select_calls!(
 pub const OPEN_CALLS: &str = "SELECT call_id FROM calls \
      WHERE state = ?1 AND state < 10 AND call_id > ?2 ORDER BY call_id LIMIT ?3";
 
+/// A call by its key.
+pub const CALL_OF_KEY: &str = select_calls!("WHERE calls.call = ?1");
+
+/// The key of the newest call with a vendor's id.
+pub const KEY_OF_VENDOR_CALL: &str = "SELECT call FROM calls \
+     WHERE vendor = ?1 AND vendor_call_id = ?2 ORDER BY call DESC LIMIT 1";
+
+/// A vendor's calls that are looked at again, earliest first.
+pub const CALLS_DUE: &str =
+    select_calls!("WHERE calls.vendor = ?1 AND calls.due IS NOT NULL ORDER BY calls.due");
+
+/// A revision of a call.
+pub const INSERT_CHANGE: &str =
+    "INSERT INTO changes (call, route, state, document) VALUES (?1, ?2, ?3, ?4)";
+
+/// The changes after a number, without their documents.
+pub const CHANGES_AFTER: &str =
+    "SELECT number, call, route FROM changes WHERE number > ?1 ORDER BY number";
+
+/// The numbers of a call's changes after a number.
+pub const CHANGES_OF_CALL: &str =
+    "SELECT number FROM changes WHERE call = ?1 AND number > ?2 ORDER BY number";
+
+/// A change and what never changes of its call.
+pub const CHANGE: &str = "SELECT calls.call_id, requests.request_id, calls.position, \
+     changes.number, changes.state, changes.document, calls.document, calls.due \
+     FROM changes CROSS JOIN calls NOT INDEXED ON calls.call = changes.call \
+     CROSS JOIN requests NOT INDEXED ON requests.request = calls.request \
+     WHERE changes.number = ?1";
+
+/// A call's key and state.
+pub const KEY_OF_CALL: &str = "SELECT call, state FROM calls WHERE call_id = ?1";
+
+/// The keys of a request's calls.
+pub const KEYS_OF_REQUEST: &str = "SELECT call FROM calls WHERE request = ?1";
+
+/// The keys of the calls with a reference.
+pub const KEYS_OF_REFERENCE: &str = "SELECT call FROM calls WHERE client_reference = ?1";
+
+/// The reference of a call.
+pub const REFERENCE_OF_CALL: &str = "SELECT client_reference FROM calls WHERE call = ?1";
+
+/// The ids of a request's calls that are not over.
+pub const OPEN_OF_REQUEST: &str =
+    "SELECT call_id FROM calls WHERE request = ?1 AND state < 10 ORDER BY call_id";
+
+/// News of an unknown call.
+pub const INSERT_STRAY: &str =
+    "INSERT INTO strays (vendor, vendor_call_id, at, said) VALUES (?1, ?2, ?3, ?4)";
+
+/// The keys and lengths of the oldest news kept of a vendor's id.
+pub const STRAYS_OF_CALL: &str = "SELECT stray, octet_length(said) FROM strays \
+     WHERE vendor = ?1 AND vendor_call_id = ?2 ORDER BY stray LIMIT ?3";
+
+/// News that is kept.
+pub const STRAY: &str = "SELECT at, said FROM strays WHERE stray = ?1";
+
+/// What was kept longest.
+pub const DELETE_OLDEST_STRAY: &str =
+    "DELETE FROM strays WHERE stray = (SELECT min(stray) FROM strays)";
+
+/// What is dealt with.
+pub const DELETE_STRAY: &str = "DELETE FROM strays WHERE stray = ?1";
+
+/// What is too old.
+pub const DELETE_OLD_STRAYS: &str = "DELETE FROM strays WHERE at < ?1";
+
+/// How much news is kept, and how much was dropped.
+pub const COUNT_OF_STRAYS: &str = "SELECT kept, dropped FROM ledger WHERE one = 1";
+
+/// Both, counted anew.
+pub const SET_COUNT_OF_STRAYS: &str = "UPDATE ledger SET kept = ?1, dropped = ?2 WHERE one = 1";
+
+/// So much less is kept.
+pub const TAKE_STRAYS: &str = "UPDATE ledger SET kept = max(kept - ?1, 0) WHERE one = 1";
+
+/// Somebody was told what was dropped.
+pub const RESET_DROPPED: &str = "UPDATE ledger SET dropped = 0 WHERE one = 1";
+
+/// What tells this ledger from others.
+pub const IDENTITY: &str = "SELECT identity FROM ledger WHERE one = 1";
+
+/// The newest change, and how much news is kept. SQLite's own table of numbers given has
+/// no index, and a row for each of two tables.
+pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0), kept \
+     FROM ledger WHERE one = 1";
+
 #[cfg(test)]
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 33] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
@@ -63,4 +151,28 @@ pub const ALL: [&str; 9] = [
     CALLS_OF_REQUEST,
     CALLS_OF_REFERENCE,
     OPEN_CALLS,
+    CALL_OF_KEY,
+    KEY_OF_VENDOR_CALL,
+    CALLS_DUE,
+    INSERT_CHANGE,
+    CHANGES_AFTER,
+    CHANGES_OF_CALL,
+    CHANGE,
+    KEY_OF_CALL,
+    KEYS_OF_REQUEST,
+    KEYS_OF_REFERENCE,
+    REFERENCE_OF_CALL,
+    OPEN_OF_REQUEST,
+    INSERT_STRAY,
+    STRAYS_OF_CALL,
+    STRAY,
+    DELETE_OLDEST_STRAY,
+    DELETE_STRAY,
+    DELETE_OLD_STRAYS,
+    COUNT_OF_STRAYS,
+    SET_COUNT_OF_STRAYS,
+    TAKE_STRAYS,
+    RESET_DROPPED,
+    IDENTITY,
+    MARKS,
 ];

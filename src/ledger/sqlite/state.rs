@@ -3,6 +3,9 @@
 
 use crate::call::CallState;
 
+/// The codes of open states are below.
+pub const FIRST_FINAL: i64 = 10;
+
 /// The code of a state.
 pub fn code(state: CallState) -> i64 {
     match state {

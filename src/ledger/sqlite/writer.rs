@@ -13,7 +13,12 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::{open::known_schema, reader::Read, row::Trouble};
+use super::{
+    marks::{self, Marks, Told},
+    open::known_schema,
+    reader::Read,
+    row::Trouble,
+};
 use crate::ledger::LedgerError;
 
 /// Changes in one transaction. What is larger goes alone.
@@ -101,10 +106,11 @@ pub struct Counters {
 pub fn spawn(
     connection: Connection,
     counters: Arc<Counters>,
+    told: Arc<Told>,
     ended: watch::Sender<()>,
 ) -> io::Result<mpsc::UnboundedSender<Message>> {
     let (sender, queue) = mpsc::unbounded_channel();
-    let mut writer = Writer { connection, queue, counters, failing: false };
+    let mut writer = Writer { connection, queue, counters, told, failing: false };
     thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
         writer.run();
         drop(writer);
@@ -117,6 +123,7 @@ struct Writer {
     connection: Connection,
     queue: mpsc::UnboundedReceiver<Message>,
     counters: Arc<Counters>,
+    told: Arc<Told>,
     /// The last transaction failed because of the store.
     failing: bool,
 }
@@ -177,7 +184,8 @@ impl Writer {
             return;
         }
         match make_all(&mut self.connection, &mut changes) {
-            Ok(outcomes) => {
+            Ok((outcomes, marks)) => {
+                self.told.tell(marks);
                 self.well(true);
                 self.counters.commits.fetch_add(1, Ordering::Relaxed);
                 let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
@@ -192,6 +200,11 @@ impl Writer {
                     tracing::error!(%error, changes = changes.len(), "the ledger can't write");
                 }
                 self.well(false);
+                // It may have been kept all the same.
+                match marks::read(&self.connection) {
+                    Ok(marks) => self.told.tell(marks),
+                    Err(_) => self.told.doubt(),
+                }
                 for change in changes {
                     change.answer(Err(error.clone()));
                 }
@@ -229,11 +242,12 @@ fn take_lock(connection: &mut Connection, and_write: bool) -> Result<(), rusqlit
 }
 
 /// Makes the changes in one transaction, each in a savepoint of its own so that one
-/// that can't be made leaves its neighbours alone. An error means that none was.
+/// that can't be made leaves its neighbours alone. Gives what came of each, and what the
+/// ledger as a whole comes to. An error means that none was made.
 fn make_all(
     connection: &mut Connection,
     changes: &mut [Box<dyn Change>],
-) -> Result<Vec<Result<(), LedgerError>>, Trouble> {
+) -> Result<(Vec<Result<(), LedgerError>>, Marks), Trouble> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut outcomes = Vec::with_capacity(changes.len());
     for change in changes {
@@ -248,8 +262,9 @@ fn make_all(
         }
         savepoint.commit()?;
     }
+    let marks = marks::read(&transaction)?;
     transaction.commit()?;
-    Ok(outcomes)
+    Ok((outcomes, marks))
 }
 
 impl fmt::Debug for Message {

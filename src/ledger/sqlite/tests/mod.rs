@@ -115,5 +115,6 @@ async fn exists(ledger: &SqliteLedger, request: &NewRequest) -> usize {
 }
 
 // After the macro they use.
+mod bounds;
 mod opening;
 mod writing;

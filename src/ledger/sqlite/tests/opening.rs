@@ -29,10 +29,28 @@ fn no_statement_walks_through_a_table() {
         connection.execute_batch(prepare).unwrap();
         for statement in sql::ALL {
             for line in plan(&connection, statement) {
-                assert!(line.starts_with("SEARCH"), "{statement}: {line}");
+                let at_most_two_rows = line == "SCAN sqlite_sequence";
+                let of_a_subquery = line.starts_with("SCALAR SUBQUERY");
+                assert!(
+                    line.starts_with("SEARCH") || at_most_two_rows || of_a_subquery,
+                    "{statement}: {line}"
+                );
             }
         }
-        assert!(plan(&connection, sql::OPEN_CALLS)[0].contains("calls_open"));
+        for (statement, index) in [
+            (sql::OPEN_CALLS, "COVERING INDEX calls_open "),
+            (sql::OPEN_OF_REQUEST, "COVERING INDEX calls_open_of_request"),
+            (sql::KEYS_OF_REQUEST, "COVERING INDEX"),
+            (sql::KEYS_OF_REFERENCE, "COVERING INDEX calls_by_reference"),
+            (sql::KEY_OF_VENDOR_CALL, "COVERING INDEX calls_by_vendor_call"),
+            (sql::CALLS_DUE, "INDEX calls_due"),
+            (sql::CHANGES_AFTER, "INTEGER PRIMARY KEY"),
+            (sql::CHANGES_OF_CALL, "COVERING INDEX changes_by_call"),
+            (sql::STRAYS_OF_CALL, "INDEX strays_by_vendor_call"),
+        ] {
+            let plan = &plan(&connection, statement)[0];
+            assert!(plan.contains(index), "{statement}: {plan}");
+        }
     }
 }
 
@@ -54,7 +72,7 @@ async fn every_connection_is_as_safe_as_promised() {
         ("journal_mode", "Text(\"wal\")"),
         ("synchronous", "Integer(2)"),
         ("foreign_keys", "Integer(1)"),
-        ("user_version", "Integer(1)"),
+        ("user_version", "Integer(2)"),
         ("query_only", "Integer(0)"),
     ] {
         assert_eq!(with_writer(&ledger, pragma(name)).await, value, "{name}");
@@ -115,7 +133,7 @@ fn says_why_a_file_is_not_opened() {
     drop(SqliteLedger::open(&url("newer.db")).unwrap());
     Connection::open(at("newer.db")).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
     let error = SqliteLedger::open(&url("newer.db")).unwrap_err();
-    assert!(matches!(error, LedgerError::Newer { found: 99, known: 1 }), "{error}");
+    assert!(matches!(error, LedgerError::Newer { found: 99, known: 2 }), "{error}");
 
     // As an empty file is what a first start that was cut short leaves behind.
     fs::write(at("empty.db"), "").unwrap();
@@ -140,11 +158,23 @@ fn a_statement_is_planned_once() {
         let reference = sample.calls[0].order.client_reference.clone().unwrap();
         for selector in [
             Selector::Calls(vec![sample.calls[0].id]),
-            Selector::Request(sample.id),
+            Selector::Request(sample.id.clone()),
             Selector::References(vec![reference]),
         ] {
             read::page(&connection, &selector, start, 9).unwrap();
+            let named = Selection::Named(selector);
+            for after in [0, 2] {
+                history::changes(&connection, &named, after, 9).unwrap();
+            }
         }
+        let (vendor, id) = ("phonon-in".to_owned(), "v-1".to_owned());
+        let at = sample.create_time;
+        let stray = || Stray { vendor: vendor.clone(), ids: vec![id.clone()], said: 1.into(), at };
+        strays::keep(&connection, vec![stray(), stray()]).unwrap();
+        let kept = strays::kept(&connection, &vendor, std::slice::from_ref(&id)).unwrap();
+        strays::forget(&connection, &[kept[0].key]).unwrap();
+        strays::drop_kept(&connection, Timestamp::MAX).unwrap();
+        due::due(&connection, &vendor, at, 9).unwrap();
         read::open_calls(&connection, &CallState::ALL, None, 9).unwrap();
         change::observe(&connection, vec![dispatching(sample.calls[0].id)]).unwrap();
     }

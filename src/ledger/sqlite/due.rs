@@ -1,0 +1,72 @@
+//! When calls are looked at again. The column has milliseconds since the epoch, rounded
+//! up: a call is never taken up before its time.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::{
+    row::{self, Trouble},
+    sql,
+};
+use crate::{call::Call, ledger::Due};
+
+const NANOSECONDS: i128 = 1_000_000;
+
+/// What the column has of a time.
+pub fn milliseconds(due: Timestamp) -> i64 {
+    let exact = due.as_nanosecond();
+    let up = exact.div_euclid(NANOSECONDS) + i128::from(exact.rem_euclid(NANOSECONDS) != 0);
+    // Nothing is after the end of time.
+    let last = Timestamp::MAX.as_millisecond();
+    i64::try_from(up).unwrap_or(last).min(last)
+}
+
+/// A time as it is given back once it was kept.
+pub fn rounded(due: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds(due)).unwrap_or(Timestamp::MAX)
+}
+
+/// The column of a call. One that is over is not looked at again, whatever it says.
+pub fn column(call: &Call) -> Option<i64> {
+    call.due.filter(|_| !call.state.is_final()).map(milliseconds)
+}
+
+/// Up to `limit` calls of a vendor whose time has come, and when the next one's comes.
+pub fn due(
+    connection: &Connection,
+    vendor: &str,
+    by: Timestamp,
+    limit: usize,
+) -> Result<Due, Trouble> {
+    let mut due = Due::default();
+    let mut statement = connection.prepare_cached(sql::CALLS_DUE)?;
+    let mut rows = statement.query([vendor])?;
+    while let Some(row) = rows.next()? {
+        let time = row::due(row)?;
+        if due.calls.len() >= limit || time.is_some_and(|time| time > by) {
+            due.next = time;
+            break;
+        }
+        due.calls.push(row::call(row)?);
+    }
+    Ok(due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_up() {
+        let at = |nanoseconds| Timestamp::from_nanosecond(nanoseconds).unwrap();
+        for (exact, kept) in
+            [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2), (-1, 0), (-1_000_000, -1)]
+        {
+            assert_eq!(milliseconds(at(exact)), kept, "{exact}");
+        }
+        assert!(rounded(at(1)) > at(1));
+        for end in [Timestamp::MIN, Timestamp::MAX] {
+            assert_eq!(rounded(rounded(end)), rounded(end));
+        }
+    }
+}
