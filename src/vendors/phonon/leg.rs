@@ -48,6 +48,13 @@ enum Kind {
     Unknown,
 }
 
+/// What a duration is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Milliseconds,
+    Seconds,
+}
+
 /// How long somebody talked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Talk {
@@ -67,7 +74,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 impl Leg {
     /// None when the value is not an object.
-    pub(super) fn read(value: &Value) -> Option<Self> {
+    pub(super) fn read(value: &Value, unit: Unit) -> Option<Self> {
         let fields = Fields::of(value)?;
         let time = |name| fields.text(name).and_then(|text| parse_time(&text));
         let text = |name, most| fields.text(name).map(|text| cut(&text, most));
@@ -90,7 +97,14 @@ impl Leg {
             kind,
             incoming: fields.flag("incoming") == Some(true),
             hangup_cause: text("hangupcause", 64).unwrap_or_default(),
-            duration: fields.number("duration").map(Duration::from_millis),
+            duration: match unit {
+                Unit::Milliseconds => fields.number("duration").map(Duration::from_millis),
+                // Half a second is not none.
+                Unit::Seconds => fields
+                    .text("duration")
+                    .and_then(|text| text.parse().ok())
+                    .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            },
             is_silent: fields.text("duration").and_then(|text| text.parse().ok()) == Some(0.0),
             dtmf: read_dtmf(&fields),
         })
@@ -170,6 +184,7 @@ impl Leg {
     /// As the API has it. `over` says that the whole call is.
     pub(super) fn attempt(&self, over: bool, vendor_state: &str) -> Attempt {
         let mut attempt = Attempt::new(self.state(over));
+        attempt.key = self.id.clone().unwrap_or_default();
         let callee = self.callee.as_deref().unwrap_or_default();
         attempt.to = callee.parse::<E164>().map_or_else(|_| callee.to_owned(), |n| n.plus());
         attempt.ring_time = self.ring_time();
@@ -259,7 +274,7 @@ mod tests {
     use super::*;
 
     fn leg(value: Value) -> Leg {
-        Leg::read(&value).unwrap()
+        Leg::read(&value, Unit::Milliseconds).unwrap()
     }
 
     #[test]
@@ -314,6 +329,30 @@ mod tests {
         ];
         for (value, talk) in cases {
             assert!(leg(value.clone()).talk() == talk, "{value}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_read_where_durations_are_seconds() {
+        let at = "2024-07-01T10:15:13+05:30";
+        for (duration, talk) in [
+            (json!(126), Talk::Over(Duration::from_secs(126))),
+            (json!("126"), Talk::Over(Duration::from_secs(126))),
+            (json!("0.5"), Talk::Over(Duration::from_millis(500))),
+            (json!(0), Talk::Never),
+            (json!("86401"), Talk::Unclear),
+            (json!("-1"), Talk::Open),
+            (json!("NaN"), Talk::Open),
+            (json!("1e300"), Talk::Open),
+            (json!("two"), Talk::Open),
+        ] {
+            let value = json!({ "connectTime": at, "duration": duration });
+            assert!(Leg::read(&value, Unit::Seconds).unwrap().talk() == talk, "{value}");
+        }
+        let both = json!({ "connectTime": at, "endTime": "2024-07-01T10:15:23+05:30", "duration": 9 });
+        for unit in [Unit::Seconds, Unit::Milliseconds] {
+            let talk = Leg::read(&both, unit).unwrap().talk();
+            assert!(talk == Talk::Over(Duration::from_secs(10)));
         }
     }
 
