@@ -193,10 +193,8 @@ mod tests {
 
     #[test]
     fn schemes_are_read_in_any_case() {
-        let sent = |text: &str| Delivery {
-            authorization: Some(text.to_owned()),
-            ..Delivery::default()
-        };
+        let sent =
+            |text: &str| Delivery { authorization: Some(text.to_owned()), ..Delivery::default() };
         for text in ["Bearer x", "bearer x", "BEARER   x", " Bearer x "] {
             assert_eq!(credentials(&sent(text), "Bearer"), Some("x"), "{text}");
         }

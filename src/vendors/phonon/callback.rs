@@ -14,7 +14,7 @@ use crate::{
     config::Secret,
     http::Delivery,
     vendors::{
-        Callback, MAX_PUSHED, Malformed, Placed, Push, Pushed, Told,
+        Callback, Malformed, Placed, Push, Pushed, Told,
         callback::{Posted, credentials, news, posted, posted_id},
     },
 };
@@ -51,7 +51,6 @@ impl Callback for Login {
             // Says nothing at all: what a try of the address may send.
             Value::Object(fields) if fields.is_empty() => Ok(Push::News(Vec::new())),
             Value::Array(items) if items.is_empty() => Ok(Push::News(Vec::new())),
-            Value::Array(items) if items.len() > MAX_PUSHED => news_of_too_many(),
             Value::Array(items) => {
                 let pieces: Result<Vec<_>, _> =
                     items.into_iter().filter_map(|item| piece(item).transpose()).collect();
@@ -86,10 +85,6 @@ impl Callback for Login {
             .is_some_and(|(told, known)| !told.eq_ignore_ascii_case(known));
         if is_another { Told::Nothing } else { Told::Result(report) }
     }
-}
-
-fn news_of_too_many() -> Result<Push, Malformed> {
-    Err(Malformed("names more calls than one delivery may"))
 }
 
 /// User and password (RFC 7617).

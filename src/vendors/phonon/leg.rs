@@ -349,7 +349,8 @@ mod tests {
             let value = json!({ "connectTime": at, "duration": duration });
             assert!(Leg::read(&value, Unit::Seconds).unwrap().talk() == talk, "{value}");
         }
-        let both = json!({ "connectTime": at, "endTime": "2024-07-01T10:15:23+05:30", "duration": 9 });
+        let both =
+            json!({ "connectTime": at, "endTime": "2024-07-01T10:15:23+05:30", "duration": 9 });
         for unit in [Unit::Seconds, Unit::Milliseconds] {
             let talk = Leg::read(&both, unit).unwrap().talk();
             assert!(talk == Talk::Over(Duration::from_secs(10)));

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Callback, Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement, Registration,
-    Vendor,
+    Callback, Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement,
+    Registration, Vendor,
 };
 use crate::{
     call::{Fault, Order, Report},
