@@ -85,6 +85,7 @@ impl fmt::Debug for Pushed {
 
 /// What a piece of a delivery comes to.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, and almost always a result")]
 pub enum Told {
     /// News of the call.
     Result(Report),

@@ -113,7 +113,7 @@ fn every_format_says_the_same() {
         json_of(&json!({ "body": text })),
         form_of(&fields),
         form_of(&[("body", &text)]),
-        with_body("", &String::from_utf8(form_of(&fields).body.to_vec()).unwrap()),
+        with_body("", std::str::from_utf8(&form_of(&fields).body).unwrap()),
     ] {
         let pushed = only(&delivery);
         assert_eq!(pushed.vendor_call_id.as_deref(), Some(UUID));
