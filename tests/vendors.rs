@@ -14,6 +14,10 @@ mod capabilities;
 mod newcomer;
 #[path = "vendors/placing.rs"]
 mod placing;
+#[path = "vendors/posters.rs"]
+mod posters;
+#[path = "vendors/pushing.rs"]
+mod pushing;
 #[path = "vendors/reading.rs"]
 mod reading;
 #[path = "gateway/harness/stub.rs"]

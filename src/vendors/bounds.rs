@@ -51,6 +51,7 @@ pub fn report(mut report: Report) -> Report {
     keep_latest(&mut report.attempts);
     for attempt in &mut report.attempts {
         for text in [
+            &mut attempt.key,
             &mut attempt.to,
             &mut attempt.dtmf,
             &mut attempt.vendor_state,

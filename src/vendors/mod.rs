@@ -20,7 +20,7 @@ pub mod mobtexting;
 pub mod phonon;
 mod status;
 
-pub use callback::{Callback, Malformed, Push, Pushed, Told};
+pub use callback::{Callback, MAX_PUSHED, Malformed, Push, Pushed, Told};
 pub use status::{Reading, fault_of_status, of_a_question};
 
 /// Every kind of vendor: a line each.
@@ -127,7 +127,7 @@ pub struct Capabilities {
     pub caller_id: bool,
     /// Can be asked for results.
     pub pull_results: bool,
-    /// Posts results by itself.
+    /// Posts results to this gateway by itself: it was told how the vendor proves who it is.
     pub push_results: bool,
     /// Can take a call back.
     pub cancels: bool,

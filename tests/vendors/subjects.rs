@@ -89,7 +89,7 @@ pub static SUBJECTS: LazyLock<Vec<Subject>> = LazyLock::new(|| {
         ),
         Subject {
             yes: |_| json!({ "api-response-code": 202, "api-response-message": "Accepted", "request-id": "r-0" }),
-            ..phonon("phonon-bulk", "product = \"multicast\"\nlane = \"bulk\"")
+            ..phonon("phonon-bulk", BULK)
         },
         phonon(
             "phonon-encrypted",
@@ -122,7 +122,12 @@ pub static SUBJECTS: LazyLock<Vec<Subject>> = LazyLock::new(|| {
     ]
 });
 
-fn vendor(kind: &str, keys: &str) -> Arc<dyn Vendor> {
+/// The bulk lane can't be asked: without pushes nothing would be heard of its calls.
+const BULK: &str = "product = \"multicast\"\nlane = \"bulk\"\n\
+                    callback = { user = \"vendor\", password = \"hunter-2\" }";
+
+/// A configured vendor of a kind.
+pub fn vendor(kind: &str, keys: &str) -> Arc<dyn Vendor> {
     let text = format!(
         "[vendors.v]\nkind = \"{kind}\"\nbase_url = \"{BASE}\"\n{keys}\n[routes.r]\nvendors = [\"v\"]\n"
     );

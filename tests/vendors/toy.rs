@@ -6,10 +6,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use dialplane::{
     call::{CallState, Cause, E164, Fault, Order, Report, Retry, Script},
     config::{Secret, Section},
-    http::{Body, Header, HttpReply, HttpRequest, Method},
+    http::{Body, Delivery, Header, HttpReply, HttpRequest, Method},
     vendors::{
-        Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement, Registration,
-        Vendor, fault_of_status,
+        Callback, Capabilities, Context, DefaultLimits, MAX_PUSHED, Malformed, Objection, Outgoing,
+        Placed, Placement, Push, Pushed, Registration, Told, Vendor, bounds::MAX_ID_BYTES,
+        fault_of_status,
     },
 };
 use serde_json::{Map, Value, json};
@@ -34,11 +35,55 @@ const CAPABILITIES: Capabilities = Capabilities {
 struct Toy {
     base_url: Url,
     key: Secret,
+    capabilities: Capabilities,
+    callback: Option<Posts>,
 }
+
+/// What it posts: the states of calls, with a token in the address.
+#[derive(Debug)]
+struct Posts(Secret);
 
 fn build(section: &mut Section<'_>) -> Option<Arc<dyn Vendor>> {
     let (base_url, key) = (section.url("base_url"), section.required_secret("key"));
-    Some(Arc::new(Toy { base_url: base_url?, key: key? }))
+    let callback = section.secret("callback").map(Posts);
+    let capabilities = Capabilities { push_results: callback.is_some(), ..CAPABILITIES };
+    Some(Arc::new(Toy { base_url: base_url?, key: key?, capabilities, callback }))
+}
+
+fn state_of(word: &str) -> Option<CallState> {
+    match word {
+        "reached" => Some(CallState::Answered),
+        "missed" => Some(CallState::NoAnswer),
+        _ => None,
+    }
+}
+
+impl Callback for Posts {
+    fn read(&self, delivery: &Delivery) -> Result<Push, Malformed> {
+        let states: HashMap<String, Value> =
+            serde_json::from_slice(&delivery.body).map_err(|_| Malformed("is no object"))?;
+        let is_id = |id: &String| (1..=MAX_ID_BYTES).contains(&id.len());
+        if states.len() > MAX_PUSHED || !states.keys().all(is_id) {
+            return Err(Malformed("names too many calls, or none"));
+        }
+        let piece = |(id, said)| Pushed { vendor_call_id: Some(id), call_id: None, said };
+        Ok(Push::News(states.into_iter().map(piece).collect()))
+    }
+
+    fn is_authentic(&self, delivery: &Delivery, _: Option<&Push>) -> bool {
+        delivery.token.as_deref().is_some_and(|token| self.0.is(token))
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn told(&self, said: &Value, _: &Placed<'_>) -> Told {
+        match said.as_str().and_then(state_of) {
+            None => Told::Nothing,
+            state => Told::Result(Report { state, ..Report::default() }),
+        }
+    }
 }
 
 impl Toy {
@@ -72,7 +117,7 @@ impl Vendor for Toy {
     }
 
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        &self.capabilities
     }
 
     fn default_limits(&self) -> DefaultLimits {
@@ -144,13 +189,13 @@ impl Vendor for Toy {
         let unreadable = || Fault::new(Cause::Unreadable, "UNREADABLE", "no states");
         let states = texts(reply, "states").ok_or_else(unreadable)?;
         let read = |call: &Placed<'_>| {
-            let state = match states.get(call.vendor_call_id?)?.as_str() {
-                "reached" => Some(CallState::Answered),
-                "missed" => Some(CallState::NoAnswer),
-                _ => None,
-            };
+            let state = state_of(states.get(call.vendor_call_id?)?);
             Some(Report { state, ..Report::default() })
         };
         Ok(calls.iter().map(|call| read(call).unwrap_or_default()).collect())
+    }
+
+    fn callback(&self) -> Option<&dyn Callback> {
+        self.callback.as_ref().map(|posts| posts as &dyn Callback)
     }
 }

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement, Registration,
-    Token, Vendor,
+    Callback, Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement,
+    Registration, Token, Vendor,
 };
 use crate::{
     call::{CallerId, Cause, Fault, Order, Report, Script},
@@ -13,6 +13,7 @@ use crate::{
     http::{Body, Header, HttpReply, HttpRequest, Method},
 };
 
+mod callback;
 pub mod codes;
 mod message;
 mod results;
@@ -50,7 +51,7 @@ impl Knovvu {
             retries: false,
             caller_id: true,
             pull_results: true,
-            push_results: settings.result_destination.is_some(),
+            push_results: settings.callback.is_some(),
             cancels: false,
             max_numbers: 1,
             max_batch: 1,
@@ -278,6 +279,10 @@ impl Vendor for Knovvu {
 
     fn read_answer(&self, calls: &[Placed<'_>], reply: &HttpReply) -> Result<Vec<Report>, Fault> {
         results::answer(calls, reply, &self.secrets())
+    }
+
+    fn callback(&self) -> Option<&dyn Callback> {
+        self.settings.callback.as_ref().map(|token| token as &dyn Callback)
     }
 
     fn token_request(&self) -> Option<HttpRequest> {

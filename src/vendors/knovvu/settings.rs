@@ -4,6 +4,7 @@ use std::fmt;
 
 use url::Url;
 
+use super::callback::PathToken;
 use crate::{
     call::{CallerId, E164},
     config::{Secret, Section},
@@ -32,6 +33,8 @@ pub struct Settings {
     /// Where the vendor posts results. Hidden like a credential, for the gateway's own
     /// callback address has one in its path.
     pub result_destination: Option<Secret>,
+    /// The token in it, when it is an address of this gateway's.
+    pub callback: Option<PathToken>,
     /// What the `Project` header holds.
     pub project_header: ProjectHeader,
     /// How numbers are written.
@@ -131,6 +134,7 @@ pub fn read(section: &mut Section<'_>) -> Option<Settings> {
     let project_header = project_header(section, project.as_deref());
     let number_format = number_format(section);
     let number_format = unless_wrong(section, "number_format", number_format);
+    let (result_destination, callback) = result_destination?.unzip();
     Some(Settings {
         base_url: base_url?,
         project: project?,
@@ -140,7 +144,8 @@ pub fn read(section: &mut Section<'_>) -> Option<Settings> {
         orchestrator_url: orchestrator_url?,
         display_number: display_number?,
         locale: locale?,
-        result_destination: result_destination?,
+        result_destination,
+        callback: callback.flatten(),
         project_header: project_header?,
         number_format: number_format?.unwrap_or(NumberFormat::Digits),
     })
@@ -223,17 +228,24 @@ fn locale(section: &mut Section<'_>) -> Option<String> {
     Some(locale)
 }
 
-/// An address that may hold a token, so it gets into no message.
-fn result_destination(section: &mut Section<'_>) -> Option<Secret> {
+/// The address, and the token in it when it is one of this gateway's. It gets into no
+/// message.
+fn result_destination(section: &mut Section<'_>) -> Option<(Secret, Option<PathToken>)> {
     const KEY: &str = "result_destination";
     let text = section.string(KEY)?;
-    let is_address = !text.contains(|c: char| c.is_whitespace() || c.is_control())
-        && Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if !is_address {
+    let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let Some(url) = url.filter(|_| is_plain) else {
         section.problem(KEY, "is not an http or https address");
         return None;
+    };
+    match PathToken::of(&url) {
+        Ok(token) => Some((Secret::new(text), token)),
+        Err(problem) => {
+            section.problem(KEY, problem.to_string());
+            None
+        }
     }
-    Some(Secret::new(text))
 }
 
 fn project_header(section: &mut Section<'_>, project: Option<&str>) -> Option<ProjectHeader> {

@@ -113,7 +113,7 @@ fn everything_a_call_can_have_is_written() {
         TOKEN,
         SCENARIO,
         "tenant = \"Acme\"\nlocale = \"en-US\"\nproject_header = \"empty\"\n",
-        "result_destination = \"https://gateway.test/callbacks/k/t0k3n\"\n",
+        "result_destination = \"https://gateway.test/callbacks/k/t0k3n-of-sixteen\"\n",
         "number_format = { national = \"90\", prefix = \"0\" }\n",
     ]);
     let mut order = order();
@@ -138,7 +138,7 @@ fn everything_a_call_can_have_is_written() {
             r#""ScenarioInputParameters":[{"Name":"_DisplayNumber","Value":"+902120000000"},"#,
             r#"{"Name":"_Destination","Value":"05000000000"},{"Name":"_first","Value":""},"#,
             r#"{"Name":"customer_name","Value":"Ünal"},{"Name":"zone","Value":"2"}],"#,
-            r#""ResultDestination":"https://gateway.test/callbacks/k/t0k3n","#,
+            r#""ResultDestination":"https://gateway.test/callbacks/k/t0k3n-of-sixteen","#,
             r#""SendResultImmediately":true}"#,
         )
     );

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use url::Url;
 
 use super::{
-    Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement, Registration,
-    Vendor,
+    Callback, Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement,
+    Registration, Vendor,
 };
 use crate::{
     call::{CallerId, Cause, Fault, Order, Report, Retry, Script},
@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod answer;
+mod callback;
 pub mod codes;
 mod results;
 pub mod settings;
@@ -28,28 +29,15 @@ pub const REGISTRATION: Registration = Registration { kind: "mobtexting", build 
 
 fn build(section: &mut Section<'_>) -> Option<Arc<dyn Vendor>> {
     let settings = settings::read(section);
-    settings.map(|settings| Arc::new(MobTexting { settings }) as Arc<dyn Vendor>)
+    settings.map(|settings| Arc::new(MobTexting::new(settings)) as Arc<dyn Vendor>)
 }
 
 /// An account at MobTexting, or at one of its resellers.
 #[derive(Debug)]
 pub struct MobTexting {
     settings: Settings,
+    capabilities: Capabilities,
 }
-
-const CAPABILITIES: Capabilities = Capabilities {
-    flows: true,
-    audio: true,
-    schedules: false,
-    retries: true,
-    caller_id: true,
-    pull_results: true,
-    push_results: true,
-    // A campaign that runs can't be stopped (mobtexting.md 1).
-    cancels: false,
-    max_numbers: 1,
-    max_batch: 1,
-};
 
 /// The pauses between retries the vendor knows (mobtexting.md 2).
 pub const RETRY_MINUTES: [u64; 5] = [5, 15, 30, 45, 60];
@@ -59,6 +47,23 @@ fn minutes(retry: Retry) -> Option<u64> {
 }
 
 impl MobTexting {
+    fn new(settings: Settings) -> Self {
+        let capabilities = Capabilities {
+            flows: true,
+            audio: true,
+            schedules: false,
+            retries: true,
+            caller_id: true,
+            pull_results: true,
+            push_results: settings.callback.is_some(),
+            // A campaign that runs can't be stopped (mobtexting.md 1).
+            cancels: false,
+            max_numbers: 1,
+            max_batch: 1,
+        };
+        Self { settings, capabilities }
+    }
+
     fn bridge<'a>(&'a self, order: &'a Order) -> Option<&'a CallerId> {
         order.caller_id.as_ref().or(self.settings.bridge.as_ref())
     }
@@ -116,7 +121,7 @@ impl Vendor for MobTexting {
     }
 
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        &self.capabilities
     }
 
     /// The only documented limit is on reading; it is kept for all requests together,
@@ -220,6 +225,21 @@ impl Vendor for MobTexting {
 
     fn read_answer(&self, calls: &[Placed<'_>], reply: &HttpReply) -> Result<Vec<Report>, Fault> {
         calls.iter().map(|call| results::read(call, reply, &self.settings.time_zone)).collect()
+    }
+
+    fn callback(&self) -> Option<&dyn Callback> {
+        self.settings.callback.is_some().then_some(self as &dyn Callback)
+    }
+
+    /// With the `:<n>` and without (mobtexting.md 6 #2): an answer may have one where a push
+    /// has the other.
+    fn aliases(&self, vendor_call_id: &str) -> Vec<String> {
+        let other = match results::stem(vendor_call_id) {
+            Some(stem) => stem.to_owned(),
+            // Calls are placed one at a time.
+            None => format!("{vendor_call_id}:1"),
+        };
+        vec![vendor_call_id.to_owned(), other]
     }
 }
 

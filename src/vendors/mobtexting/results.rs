@@ -75,6 +75,14 @@ pub fn read(call: &Placed<'_>, reply: &HttpReply, zone: &TimeZone) -> Result<Rep
     Ok(report(&rows, call.retries))
 }
 
+/// Reads what was posted of one call as the one row of an answer: it has the same names.
+/// None when it has no status that can be read.
+pub fn pushed(call: &Placed<'_>, row: &Row, zone: &TimeZone) -> Option<Report> {
+    let reading = Reading::new(row, zone);
+    reading.word?;
+    Some(report(&[reading], call.retries))
+}
+
 /// A row for each attempt is expected of a call with retries; the latest decides
 /// (mobtexting.md 6 #11).
 ///
@@ -111,24 +119,30 @@ fn report(rows: &[Reading<'_>], retries: bool) -> Report {
     }
 }
 
-/// Whether a row is about the call that was asked about: by its id, verbatim or where
-/// one side lacks the `:<n>` (mobtexting.md 6 #2), or by its number when it has no id.
+/// Whether two ids are one: verbatim, or where one side lacks the `:<n>` (mobtexting.md
+/// 6 #2).
+pub fn is_same_id(one: &str, other: &str) -> bool {
+    one == other || stem(one) == Some(other) || stem(other) == Some(one)
+}
+
+/// Whether a row is about the call that was asked about: by its id, or by its number when
+/// it has none.
 fn is_about(call: &Placed<'_>, row: &Row) -> bool {
     let Some(asked) = call.vendor_call_id else { return false };
     match text(row, "id") {
-        Some(id) => id == asked || stem(&id) == Some(asked) || stem(asked) == Some(&id),
+        Some(id) => is_same_id(&id, asked),
         None => number(row).is_some_and(|number| call.to.contains(&number)),
     }
 }
 
 /// An id without its `:<n>`; none when it has none.
-fn stem(id: &str) -> Option<&str> {
+pub fn stem(id: &str) -> Option<&str> {
     let (stem, index) = id.rsplit_once(':')?;
     (!index.is_empty() && index.bytes().all(|b| b.is_ascii_digit())).then_some(stem)
 }
 
 /// The number called: `to` in the newer form, `mobile` in the older one.
-fn number_text(row: &Row) -> Option<String> {
+pub fn number_text(row: &Row) -> Option<String> {
     text(row, "to").or_else(|| text(row, "mobile"))
 }
 
@@ -187,6 +201,7 @@ impl<'a> Reading<'a> {
             Some(number) => number.plus(),
             None => cut_text(&number_text(self.row).unwrap_or_default()),
         };
+        attempt.key = self.key(&attempt.to);
         attempt.end_time = self.end;
         // Of a call nobody answered it is how long it rang.
         attempt.talk_duration = self.duration.filter(|_| state == CallState::Answered);
@@ -194,6 +209,15 @@ impl<'a> Reading<'a> {
         attempt.recording_uri = cut_address(&text(self.row, "recording_url").unwrap_or_default());
         attempt.vendor_state.clone_from(&self.status);
         Some(attempt)
+    }
+
+    /// The vendor has no id of an attempt. Whatever the start is of, it does not change, and
+    /// pushes and answers have it alike; without one two attempts can't be told apart.
+    fn key(&self, to: &str) -> String {
+        match text(self.row, "start_at") {
+            Some(start) => cut_text(&format!("{to} {}", start.trim())),
+            None => String::new(),
+        }
     }
 
     fn fault(&self) -> Fault {

@@ -27,14 +27,14 @@ pub struct Settings {
     /// The webhook that gets the results.
     pub webhook_id: Option<String>,
     /// How that webhook proves who it is.
-    pub callback: Option<Callback>,
+    pub callback: Option<Proof>,
     /// Of the times without one in the vendor's answers.
     pub time_zone: TimeZone,
 }
 
 /// What the vendor's webhook was made with (mobtexting.md 5b).
 #[derive(Debug)]
-pub struct Callback {
+pub struct Proof {
     /// Comes with every delivery, as a bearer token.
     pub secret: Secret,
     /// Comes with the handshake.
@@ -125,13 +125,13 @@ pub fn is_audio(text: &str) -> bool {
         && Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
-fn callback(section: &mut Section<'_>) -> Option<Callback> {
+fn callback(section: &mut Section<'_>) -> Option<Proof> {
     let mut inner = section.section("callback")?;
     let secret = inner.required_secret("secret");
     let token = inner.secret("token");
     let token = unless_wrong(&inner, "token", token);
     inner.finish();
-    Some(Callback { secret: secret?, token: token? })
+    Some(Proof { secret: secret?, token: token? })
 }
 
 fn time_zone(section: &mut Section<'_>) -> Option<TimeZone> {

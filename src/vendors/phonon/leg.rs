@@ -48,6 +48,13 @@ enum Kind {
     Unknown,
 }
 
+/// What a duration is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Milliseconds,
+    Seconds,
+}
+
 /// How long somebody talked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Talk {
@@ -67,7 +74,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 impl Leg {
     /// None when the value is not an object.
-    pub(super) fn read(value: &Value) -> Option<Self> {
+    pub(super) fn read(value: &Value, unit: Unit) -> Option<Self> {
         let fields = Fields::of(value)?;
         let time = |name| fields.text(name).and_then(|text| parse_time(&text));
         let text = |name, most| fields.text(name).map(|text| cut(&text, most));
@@ -90,7 +97,14 @@ impl Leg {
             kind,
             incoming: fields.flag("incoming") == Some(true),
             hangup_cause: text("hangupcause", 64).unwrap_or_default(),
-            duration: fields.number("duration").map(Duration::from_millis),
+            duration: match unit {
+                Unit::Milliseconds => fields.number("duration").map(Duration::from_millis),
+                // Half a second is not none.
+                Unit::Seconds => fields
+                    .text("duration")
+                    .and_then(|text| text.parse().ok())
+                    .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            },
             is_silent: fields.text("duration").and_then(|text| text.parse().ok()) == Some(0.0),
             dtmf: read_dtmf(&fields),
         })
@@ -170,6 +184,7 @@ impl Leg {
     /// As the API has it. `over` says that the whole call is.
     pub(super) fn attempt(&self, over: bool, vendor_state: &str) -> Attempt {
         let mut attempt = Attempt::new(self.state(over));
+        attempt.key = self.id.clone().unwrap_or_default();
         let callee = self.callee.as_deref().unwrap_or_default();
         attempt.to = callee.parse::<E164>().map_or_else(|_| callee.to_owned(), |n| n.plus());
         attempt.ring_time = self.ring_time();
@@ -252,124 +267,5 @@ pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    fn leg(value: Value) -> Leg {
-        Leg::read(&value).unwrap()
-    }
-
-    #[test]
-    fn times_are_read_in_every_form_in_print() {
-        let utc = "2024-07-01T04:45:00.08Z".parse::<Timestamp>().unwrap();
-        for text in [
-            "2024-07-01T10:15:00.08+05:30",
-            "2024-07-01T10:15:00.080+0530",
-            "2024-07-01T10:15:00.08Z+05:30",
-            "2024-07-01 10:15:00.08+05:30",
-            "2024-07-01T10:15:00.08",
-            " 2024-07-01T04:45:00.08Z ",
-        ] {
-            assert_eq!(parse_time(text), Some(utc), "{text}");
-        }
-        for text in
-            ["", "0", "NA", "10:15", "2024-13-01T10:15:00Z", "Z", "ZZ", "2024-07-01T10:15Zx"]
-        {
-            assert_eq!(parse_time(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn talk_needs_a_connection_and_a_length() {
-        let (at, later) = ("2024-07-01T10:15:13.901+05:30", "2024-07-01T10:17:19.131+05:30");
-        let over = |ms| Talk::Over(Duration::from_millis(ms));
-        let cases = [
-            // Both times: the field is not believed, whatever its unit.
-            (json!({ "connectTime": at, "endTime": later, "duration": "125" }), over(125_230)),
-            (json!({ "connectTime": at, "endTime": later }), over(125_230)),
-            (json!({ "connectTime": at, "endTime": at, "duration": 9 }), Talk::Never),
-            (json!({ "connectTime": later, "endTime": at, "duration": 9 }), Talk::Unclear),
-            (json!({ "connectTime": later, "endTime": at, "duration": 0 }), Talk::Never),
-            (json!({ "connectTime": at, "endTime": later, "duration": 0 }), Talk::Never),
-            (json!({ "connectTime": at, "endTime": later, "duration": "0.0" }), Talk::Never),
-            (json!({ "connectTime": at, "endTime": later, "duration": "0.9" }), over(125_230)),
-            (json!({ "startTime": later, "connectTime": at, "duration": 9 }), Talk::Unclear),
-            (json!({ "startTime": at, "connectTime": at, "duration": 9 }), over(9)),
-            (json!({ "connectTime": at, "duration": 86_400_000 }), over(86_400_000)),
-            (json!({ "connectTime": at, "duration": 86_400_001 }), Talk::Unclear),
-            (
-                json!({ "connectTime": at, "endTime": "2024-07-02T10:15:13.902+05:30" }),
-                Talk::Unclear,
-            ),
-            (json!({ "connectTime": at, "duration": "125230" }), over(125_230)),
-            (json!({ "connectTime": at, "duration": 0 }), Talk::Never),
-            (json!({ "connectTime": at }), Talk::Open),
-            (json!({ "endTime": later, "duration": 125_230 }), Talk::Never),
-            (json!({ "connectTime": null, "endTime": later, "duration": 5 }), Talk::Never),
-            (json!({ "connectTime": "", "duration": 5 }), Talk::Never),
-            (json!({ "connectTime": "soon", "endTime": later, "duration": 5 }), over(5)),
-        ];
-        for (value, talk) in cases {
-            assert!(leg(value.clone()).talk() == talk, "{value}");
-        }
-    }
-
-    #[test]
-    fn the_person_is_told_by_type_then_by_number() {
-        let to = ["919900000001".parse().unwrap(), "+918000000002".parse().unwrap()];
-        let cases = [
-            (json!({ "calleeType": "VISITOR" }), true),
-            (json!({ "calleeType": "visitor", "calleeNumber": "1", "incoming": true }), true),
-            (json!({ "calleeType": "HARD_PHONE", "calleeNumber": "919900000001" }), false),
-            (json!({ "calleeNumber": "919900000001", "incoming": false }), true),
-            (json!({ "calleeNumber": "+91 80000 00002", "incoming": "false" }), true),
-            (json!({ "calleeNumber": "09900000001" }), true),
-            (json!({ "calleeNumber": 919_900_000_001_u64 }), true),
-            (json!({ "calleeNumber": "919900000001", "incoming": "true" }), false),
-            (json!({ "calleeNumber": "919900000003", "incoming": false }), false),
-            (json!({ "calleeNumber": "0001", "incoming": false }), false),
-            (json!({ "incoming": false }), false),
-        ];
-        for (value, person) in cases {
-            assert_eq!(leg(value.clone()).is_person(&to), person, "{value}");
-        }
-    }
-
-    #[test]
-    fn ringing_is_believed_within_the_leg_only() {
-        let (start, end) = ("2024-07-01T10:15:00+05:30", "2024-07-01T10:16:00+05:30");
-        let ring = |at: &str, start: Option<&str>, end: Option<&str>| {
-            let value = json!({ "startTime": start, "endTime": end, "ringingStartTime": at });
-            leg(value).ring_time().is_some()
-        };
-        assert!(ring("2024-07-01T10:15:05+05:30", Some(start), Some(end)));
-        assert!(ring("2024-07-01T10:15:05+05:30", Some(start), None));
-        assert!(!ring("2024-07-01T10:15:05+05:30", None, Some(end)));
-        assert!(!ring("2024-11-01T10:15:05+05:30", Some(start), Some(end)));
-        assert!(!ring("2023-11-01T10:15:05+05:30", Some(start), Some(end)));
-    }
-
-    #[test]
-    fn keys_pressed_are_read_in_either_spelling() {
-        let cases = [
-            (json!({ "dtmfPressesd": [{ "key": "6" }, { "key": 1 }, { "label": "x" }] }), "61"),
-            (json!({ "dtmfPressed": [{ "key": "#" }] }), "#"),
-            (json!({ "dtmfPressesd": [], "dtmf-pressed": ["1", 2, null] }), "12"),
-            (json!({ "dtmfPressed": "42" }), "42"),
-            (json!({}), ""),
-        ];
-        for (value, keys) in cases {
-            assert_eq!(leg(value.clone()).dtmf, keys, "{value}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_a_time_or_not(text in ".{0,40}", tail in "[-0-9TZ:.+]{0,40}") {
-            let _ = (parse_time(&text), parse_time(&tail));
-        }
-    }
-}
+#[path = "leg_tests.rs"]
+mod tests;

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement, Registration,
-    Vendor,
+    Callback, Capabilities, Context, DefaultLimits, Objection, Outgoing, Placed, Placement,
+    Registration, Vendor,
 };
 use crate::{
     call::{Fault, Order, Report},
@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod answer;
+mod callback;
 mod codes;
 mod encryption;
 mod leg;
@@ -27,8 +28,6 @@ mod settings;
 mod wire;
 
 pub use codes::{CODES, Code};
-pub use row::read_row;
-pub use settings::Callback;
 use settings::{Lane, Settings};
 
 /// `kind = "phonon"`.
@@ -62,19 +61,13 @@ impl Phonon {
             // The number is mapped to the flow in the portal.
             caller_id: false,
             pull_results: settings.results.is_some(),
-            push_results: true,
+            push_results: settings.callback.is_some(),
             // None is published (phonon.md 6.17).
             cancels: false,
             max_numbers: place::MAX_NUMBERS,
             max_batch: place::MAX_CALLS,
         };
         Some(Self { settings, capabilities })
-    }
-
-    /// What the vendor has to authenticate with when it posts results. None when
-    /// nothing is configured.
-    pub fn callback(&self) -> Option<&Callback> {
-        self.settings.callback.as_ref()
     }
 }
 
@@ -136,6 +129,21 @@ impl Vendor for Phonon {
 
     fn read_answer(&self, calls: &[Placed<'_>], reply: &HttpReply) -> Result<Vec<Report>, Fault> {
         results::read(calls, reply)
+    }
+
+    fn callback(&self) -> Option<&dyn Callback> {
+        self.settings.callback.as_ref().map(|login| login as &dyn Callback)
+    }
+
+    /// Answers are matched in any case, and so are pushes.
+    fn aliases(&self, vendor_call_id: &str) -> Vec<String> {
+        let mut ways = vec![vendor_call_id.to_owned()];
+        for way in [vendor_call_id.to_ascii_lowercase(), vendor_call_id.to_ascii_uppercase()] {
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        ways
     }
 }
 

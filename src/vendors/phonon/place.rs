@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     settings::{Settings, is_flow_id},
-    wire::{Create, Encrypted, Entry, Key},
+    wire::{Create, Encrypted, Entry, Key, plain},
 };
 use crate::{
     call::{Cause, E164, Fault, Order, Retry, Script},
@@ -25,9 +25,13 @@ pub(super) const MAX_NUMBERS: usize = 10;
 pub(super) const MAX_BODY_BYTES: usize = 200_000;
 
 /// Before a flow variable's name on the wire (phonon.md 2a).
-const VARIABLE_PREFIX: &str = "$flow.key.";
+pub(super) const VARIABLE_PREFIX: &str = "$flow.key.";
 /// A name that starts so is on the wire as it is.
 const VENDOR_PREFIX: &str = "$flow.";
+
+/// The flow variable that holds our own id of the call, for the flow to give back when it
+/// posts results: no published push has the `client-identifier` (phonon.md 5d, 6.6, 6.7).
+const OWN_ID: &str = "dialplane_call_id";
 
 /// The last part of a day in India in which a call starts on the next one. A start on a
 /// past date is refused, and a request written before midnight may be read after it
@@ -63,9 +67,9 @@ pub(super) fn check(settings: &Settings, order: &Order) -> Vec<Objection> {
             format!("has {} numbers; at most {MAX_NUMBERS} are tried", order.to.len()),
         ));
     }
-    objections.extend(check_variables(order));
+    objections.extend(check_variables(settings, order));
     let flow = flow_of(settings, order.script.as_ref()).unwrap_or_default();
-    if body_bytes(settings, envelope_bytes(settings, flow), entry_bytes(order), flow)
+    if body_bytes(settings, envelope_bytes(settings, flow), entry_bytes(settings, order), flow)
         > MAX_BODY_BYTES
     {
         objections.push(Objection::invalid(
@@ -90,13 +94,17 @@ fn check_flow(settings: &Settings, order: &Order) -> Option<Objection> {
     }
 }
 
-fn check_variables(order: &Order) -> Vec<Objection> {
+fn check_variables(settings: &Settings, order: &Order) -> Vec<Objection> {
     let mut objections = Vec::new();
     for name in order.variables.keys() {
         let field = || format!("variables[{name:?}]");
         let bare = name.strip_prefix(VARIABLE_PREFIX).or(name.strip_prefix(VENDOR_PREFIX));
         if bare.unwrap_or(name).trim().is_empty() {
             objections.push(Objection::invalid(field(), "has no name"));
+        }
+        let given = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name);
+        if settings.callback.is_some() && plain(given) == plain(OWN_ID) {
+            objections.push(Objection::invalid(field(), "is set by the gateway"));
         }
         // Both would be one variable on the wire, with two values.
         let twin = name.strip_prefix(VARIABLE_PREFIX);
@@ -130,7 +138,7 @@ pub(super) fn batches(settings: &Settings, orders: &[Outgoing<'_>]) -> Vec<Vec<u
     let mut open: HashMap<&str, Open> = HashMap::new();
     for (index, outgoing) in orders.iter().enumerate() {
         let flow = flow_of(settings, outgoing.order.script.as_ref()).unwrap_or_default();
-        let bytes = entry_bytes(outgoing.order);
+        let bytes = entry_bytes(settings, outgoing.order);
         if let Some(open) = open.get_mut(flow)
             && let Some(batch) = batches.get_mut(open.batch)
         {
@@ -162,7 +170,7 @@ pub(super) fn request(
     };
     let entries = batch.iter().map(|outgoing| {
         let start = start_time(now, outgoing.order.start_time, outgoing.order.expire_time);
-        entry(outgoing.id.to_string(), start, outgoing.order)
+        entry(settings, outgoing.id.to_string(), start, outgoing.order)
     });
     let unwritten = |what: &str| {
         Fault::new(Cause::Operator, "REQUEST_NOT_WRITTEN", format!("{what}; nothing was sent"))
@@ -192,7 +200,12 @@ fn create<'a>(settings: &'a Settings, flow: &'a str, calls: Vec<Entry<'a>>) -> C
     }
 }
 
-fn entry(client_identifier: String, start_time: String, order: &Order) -> Entry<'_> {
+fn entry<'a>(
+    settings: &Settings,
+    client_identifier: String,
+    start_time: String,
+    order: &'a Order,
+) -> Entry<'a> {
     let name = |name: &str| format!("{VARIABLE_PREFIX}{name}");
     let mut keys: Vec<_> = order
         .variables
@@ -203,19 +216,23 @@ fn entry(client_identifier: String, start_time: String, order: &Order) -> Entry<
             } else {
                 Cow::Owned(name(key))
             },
-            value,
+            value: Cow::Borrowed(value.as_str()),
         })
         .collect();
+    if settings.callback.is_some() {
+        let value = Cow::Owned(client_identifier.clone());
+        keys.push(Key { name: Cow::Owned(name(OWN_ID)), value });
+    }
     keys.sort_unstable();
     let contact_numbers = order.to.iter().map(E164::digits).collect();
     Entry { client_identifier, start_time, contact_numbers, keys }
 }
 
 /// Every id and every start time have the same length, so an entry's is known before.
-fn entry_bytes(order: &Order) -> usize {
+fn entry_bytes(settings: &Settings, order: &Order) -> usize {
     const ID: &str = "00000000-0000-0000-0000-000000000000";
     const START: &str = "0000-00-00T00:00:00+05:30";
-    json_bytes(&entry(ID.to_owned(), START.to_owned(), order))
+    json_bytes(&entry(settings, ID.to_owned(), START.to_owned(), order))
 }
 
 /// What is around the entries: of the JSON and, when requests are encrypted, of the

@@ -9,7 +9,7 @@ use crate::{
     call::{Cause, Order, Retry, Script},
     http::{Body, Method},
     vendors::{
-        Context, Vendor,
+        Context, Outgoing, Vendor,
         phonon::{
             Phonon,
             encryption::{
@@ -209,6 +209,37 @@ fn what_the_vendor_can_do_is_not_objected_to() {
     assert_eq!(realtime().check(&order), []);
 }
 
+const CALLBACK: &str = "callback = { user = \"u\", password = \"p\" }";
+
+#[test]
+fn with_a_callback_the_flow_is_told_our_id() {
+    let plain = with_variables(&[("name", "Asha"), ("a", "1")]);
+    let entry = |adapter: &Phonon| {
+        let request = adapter.place(&[Outgoing { id: id(7), order: &plain }], &context()).unwrap();
+        body(&request)["calls"][0].clone()
+    };
+    let mut told = entry(&phonon("multicast", CALLBACK));
+    let keys = told["keys"].as_array_mut().unwrap();
+    let ours = keys.iter().position(|key| key["name"] == "$flow.key.dialplane_call_id").unwrap();
+    assert_eq!(keys.remove(ours)["value"], json!(id(7).to_string()));
+    // And nothing else is different.
+    assert_eq!(told, entry(&realtime()));
+}
+
+#[test]
+fn our_variable_is_ours() {
+    let callback = phonon("multicast", CALLBACK);
+    for name in ["dialplane_call_id", "$flow.key.dialplane_call_id", "dialplane-Call-Id"] {
+        let order = with_variables(&[(name, "x")]);
+        let objections = callback.check(&order);
+        assert_eq!(objections.len(), 1, "{objections:?}");
+        assert_eq!(objections[0].cause, Cause::InvalidCall);
+        assert_eq!(objections[0].violation.field, format!("variables[{name:?}]"));
+        assert_eq!(objections[0].violation.description, "is set by the gateway");
+        assert_eq!(realtime().check(&order), []);
+    }
+}
+
 #[test]
 fn a_flow_has_to_come_from_somewhere() {
     let text = format!("product = \"multicast\"\nsecurity_id = \"{SECURITY_ID}\"\n");
@@ -253,7 +284,7 @@ fn length(adapter: &Phonon, orders: &[Order], batch: &[usize]) -> usize {
 
 #[test]
 fn a_body_is_filled_to_the_byte() {
-    for adapter in [realtime(), encrypted()] {
+    for adapter in [realtime(), encrypted(), phonon("multicast", CALLBACK)] {
         // As long as a variable may be for a call that is alone.
         let fits = |length: usize| {
             let order = with_variables(&[("text", &"x".repeat(length))]);

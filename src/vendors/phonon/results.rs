@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     answer::{Answer, fault_without_code},
     codes::{NO_DATA_AVAILABLE, PARTIAL_SUCCESS, SUCCESS},
+    leg::Unit,
     place::flow_of,
     row::Row,
     settings::{Pull, PullVersion, Settings},
@@ -101,8 +102,8 @@ fn of_a_question(mut fault: Fault, reply: &HttpReply) -> Fault {
 
 fn read_rows(calls: &[Placed<'_>], rows: &[Value]) -> Vec<Report> {
     let mut found: HashMap<String, Row> = HashMap::with_capacity(rows.len());
-    for row in rows.iter().filter_map(Row::read) {
-        let key = row.uuid.to_ascii_lowercase();
+    for row in rows.iter().filter_map(|row| Row::read(row, Unit::Milliseconds)) {
+        let Some(key) = row.uuid.as_deref().map(str::to_ascii_lowercase) else { continue };
         match found.get_mut(&key) {
             Some(known) => known.absorb(row),
             None => {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    leg::{Leg, Talk},
+    leg::{Leg, Talk, Unit},
     wire::{Fields, text_of},
 };
 use crate::{
@@ -14,32 +14,34 @@ use crate::{
 
 /// What is told of one call.
 pub(super) struct Row {
-    /// Which call.
-    pub(super) uuid: String,
+    /// Which call, where it is told.
+    pub(super) uuid: Option<String>,
     request_id: Option<String>,
     status: Option<String>,
     legs: Vec<Leg>,
     recordings: Vec<String>,
 }
 
-/// Reads one row or push: which call of the vendor's it is about, and what it says of
-/// it. None when it names no call. `to` are the numbers asked for: where legs have no
-/// type they tell the person's phone from an agent's.
-pub fn read_row(value: &Value, to: &[E164]) -> Option<(String, Report)> {
-    let row = Row::read(value)?;
+/// Reads one push: which call of the vendor's it is about, if it names one, and what it
+/// says of it. None when it is no object. `to` are the numbers asked for: where legs have
+/// no type they tell the person's phone from an agent's.
+pub(super) fn read_push(value: &Value, to: &[E164]) -> Option<(Option<String>, Report)> {
+    let is_wrapped = Fields::of(value)?.get("body").is_some_and(Value::is_object);
+    // The newer format has the wrapper and milliseconds, the older one neither (phonon.md
+    // 6.11).
+    let row = Row::read(value, if is_wrapped { Unit::Milliseconds } else { Unit::Seconds })?;
     let report = row.report(to);
     Some((row.uuid, report))
 }
 
 impl Row {
-    /// None when it names no call.
-    pub(super) fn read(value: &Value) -> Option<Self> {
+    /// None when it is no object. `unit` is that of durations.
+    pub(super) fn read(value: &Value, unit: Unit) -> Option<Self> {
         let outer = Fields::of(value)?;
         let inner = outer.get("body").and_then(Fields::of);
         let places = [inner.as_ref(), Some(&outer)];
         let find = |name: &str| places.into_iter().flatten().find(|f| f.get(name).is_some());
         let id = |name: &str| find(name)?.id(name).readable();
-        let uuid = id("phononuuid")?;
         let status = find("flowstatus").and_then(|fields| fields.text("flowstatus"));
         // A bare "status" may be another thing's: only a flow's word counts.
         let status = status.or_else(|| {
@@ -50,10 +52,10 @@ impl Row {
         let recordings =
             find("recordingurls").map_or(&[][..], |fields| fields.list("recordingurls"));
         Some(Self {
-            uuid,
+            uuid: id("phononuuid"),
             request_id: id("requestid"),
             status: status.map(|status| cut(&status, 64)),
-            legs: legs.iter().filter_map(Leg::read).collect(),
+            legs: legs.iter().filter_map(|leg| Leg::read(leg, unit)).collect(),
             recordings: recordings.iter().filter_map(read_recording).take(MAX_RECORDINGS).collect(),
         })
     }

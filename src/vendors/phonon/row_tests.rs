@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::read_row;
+use super::read_push;
 use crate::call::{CallState, Cause, Dialed, E164, Report};
 
 const UUID: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
@@ -12,8 +12,8 @@ fn to() -> Vec<E164> {
 }
 
 fn report(value: &Value) -> Report {
-    let (uuid, report) = read_row(value, &to()).unwrap();
-    assert_eq!(uuid, UUID);
+    let (uuid, report) = read_push(value, &to()).unwrap();
+    assert_eq!(uuid.as_deref(), Some(UUID));
     report
 }
 
@@ -329,7 +329,8 @@ fn a_row_without_an_id_is_nobodys() {
         json!({ "phonon-uuid": "x".repeat(129) }),
         json!({ "body": { "callDetails": [answered()] } }),
     ] {
-        assert!(read_row(&value, &to()).is_none(), "{value}");
+        let named = read_push(&value, &to()).and_then(|(uuid, _)| uuid);
+        assert_eq!(named, None, "{value}");
     }
     let outside = json!({ "phonon-uuid": UUID, "body": { "callDetails": [answered()] } });
     assert_eq!(report(&outside).state, Some(CallState::Answered));

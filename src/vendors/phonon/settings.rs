@@ -2,7 +2,10 @@
 
 use url::Url;
 
-use super::encryption::{Encryption, Padding};
+use super::{
+    callback::Login,
+    encryption::{Encryption, Padding},
+};
 use crate::config::{Secret, Section};
 
 /// What an operator says of an account.
@@ -21,7 +24,7 @@ pub(super) struct Settings {
     /// Set when the vendor can be asked for results.
     pub(super) results: Option<Pull>,
     /// Set when the vendor has to authenticate when it posts results.
-    pub(super) callback: Option<Callback>,
+    pub(super) callback: Option<Login>,
 }
 
 /// Which of the vendor's products takes the calls.
@@ -81,15 +84,6 @@ pub(super) enum PullVersion {
     V1,
     /// With the credential and the flow in the body.
     V2,
-}
-
-/// What the vendor authenticates with when it posts results (HTTP basic).
-#[derive(Debug)]
-pub struct Callback {
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: Secret,
 }
 
 /// Whether a text can be a flow: 8 letters and digits (phonon.md 2a).
@@ -351,7 +345,7 @@ fn pull_version(section: &mut Section<'_>) -> Option<PullVersion> {
     }
 }
 
-fn callback(section: &mut Section<'_>) -> Option<Option<Callback>> {
+fn callback(section: &mut Section<'_>) -> Option<Option<Login>> {
     let given = section.has("callback");
     let inner = section.section("callback");
     if !given {
@@ -372,7 +366,7 @@ fn callback(section: &mut Section<'_>) -> Option<Option<Callback>> {
     });
     let password = inner.required_secret("password");
     inner.finish();
-    Some(Some(Callback { user: user?, password: password? }))
+    Some(Some(Login { user: Secret::new(user?), password: password? }))
 }
 
 #[cfg(test)]

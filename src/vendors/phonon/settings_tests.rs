@@ -116,10 +116,11 @@ fn the_address_of_the_pull_api_may_have_a_query_and_is_not_told() {
 }
 
 #[test]
-fn callbacks_are_kept() {
+fn callbacks_are_kept_and_do_not_print() {
     let phonon = phonon("multicast", "callback = { user = \"vendor\", password = \"hunter2\" }");
-    let callback = phonon.callback().unwrap();
-    assert_eq!((callback.user.as_str(), callback.password.expose()), ("vendor", "hunter2"));
+    let login = phonon.settings.callback.as_ref().unwrap();
+    assert_eq!((login.user.expose(), login.password.expose()), ("vendor", "hunter2"));
+    assert!(!format!("{phonon:?}").contains("hunter2"));
 }
 
 #[test]

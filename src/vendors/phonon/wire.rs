@@ -34,7 +34,7 @@ pub(super) struct Entry<'a> {
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key<'a> {
     pub(super) name: Cow<'a, str>,
-    pub(super) value: &'a str,
+    pub(super) value: Cow<'a, str>,
 }
 
 /// The encrypted form of [`Create`] (phonon.md 2b).
@@ -153,7 +153,8 @@ pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-fn plain(name: &str) -> String {
+/// A name without case, "-" and "_".
+pub(super) fn plain(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }
 

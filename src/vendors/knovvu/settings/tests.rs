@@ -58,7 +58,7 @@ fn everything_is_read_and_secrets_do_not_print() {
         orchestrator_url = "https://orchestrator.example.test/v1"
         display_number = "200"
         locale = "tr-TR"
-        result_destination = "https://gateway.test/callbacks/k/t0k3n?x=1"
+        result_destination = "https://gateway.test/callbacks/k/t0k3n-of-sixteen?x=1"
         project_header = "empty"
         number_format = { national = "90", prefix = "0" }
         "#,
@@ -124,6 +124,42 @@ fn messages_hold_no_destination() {
     let (settings, problems) = read_text(&text);
     assert!(settings.is_none());
     assert!(!problems[0].to_string().contains("t0k3n"));
+}
+
+#[test]
+fn an_address_of_the_gateways_needs_a_token() {
+    let read = |address: &str| {
+        read_text(&format!("{LEAST}access_token = \"t\"\nresult_destination = \"{address}\""))
+    };
+    for (path, is_ours) in [
+        ("callbacks/k/0123456789abcdef", true),
+        ("callbacks/k/0123456789abcdef?x=1", true),
+        ("behind/a/proxy/callbacks/k/0123456789%C3%A4bcdef", true),
+        ("callbacks/callbacks/0123456789abcdef", true),
+        ("", false),
+        ("results", false),
+        ("callbacks", false),
+        ("callbacks/k/0123456789abcdef/more", false),
+        ("Callbacks/k/0123456789abcdef", false),
+    ] {
+        let (settings, problems) = read(&format!("https://gateway.test/{path}"));
+        assert_eq!(problems, [], "{path}");
+        assert_eq!(settings.unwrap().callback.is_some(), is_ours, "{path}");
+    }
+    for path in [
+        "callbacks/k",
+        "callbacks/k/",
+        "callbacks/k?token=0123456789abcdef",
+        "callbacks/k/0123456789abcde",
+        "callbacks/k/%30123456789abcd",
+        "callbacks/k/%ff0123456789abcdef",
+    ] {
+        let (settings, problems) = read(&format!("https://gateway.test/{path}"));
+        assert!(settings.is_none(), "{path}");
+        let text = problems[0].to_string();
+        assert!(text.contains("expected a token of at least 16 characters"), "{text}");
+        assert!(!text.contains("0123456789"), "{text}");
+    }
 }
 
 #[test]

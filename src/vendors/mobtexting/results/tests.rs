@@ -47,6 +47,7 @@ fn the_older_form_is_read() {
     assert_eq!(report.error, None);
     let [attempt] = &report.attempts[..] else { panic!() };
     let mut expected = Attempt::new(CallState::Answered);
+    expected.key = "+919900000002 2023-03-01 10:00:00".to_owned();
     expected.to = "+919900000002".to_owned();
     expected.end_time = at("2023-03-01T04:30:19Z");
     expected.talk_duration = Some(Duration::from_secs(19));
