@@ -322,3 +322,95 @@ fn parts(call: &Call, pace: Pace) -> Vec<(Part, Timestamp)> {
 fn signed(delay: std::time::Duration) -> SignedDuration {
     SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{PhononWebhook, life::Life};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn queue(pushing: Pushing, keep: usize) -> Queue {
+        let phonon = Some(PhononWebhook::default());
+        Queue::new(Webhooks { phonon, ..Webhooks::default() }, pushing, keep)
+    }
+
+    /// A call that is over at a second.
+    fn fresh(second: i64, system: System) -> Fresh {
+        let numbers = vec!["919900000000".to_owned()];
+        let call = Call {
+            system,
+            id: second.to_string(),
+            request_id: String::new(),
+            owner: String::new(),
+            reference: None,
+            caller: String::new(),
+            taken: at(0),
+            life: Life::new(&numbers, at(second), Pace::Instant),
+            numbers,
+        };
+        let variables = vec![("a".to_owned(), "b".to_owned())];
+        let telling = Telling { variables, ..Telling::default() };
+        Fresh { call: Arc::new(call), telling, at_once: second == 0 }
+    }
+
+    fn add(queue: &Queue, second: i64) -> usize {
+        queue.add(vec![fresh(second, System::Phonon)], Pace::Instant).len()
+    }
+
+    /// The ids of all that go at a second.
+    fn taken(queue: &Queue, second: i64) -> String {
+        std::iter::from_fn(|| queue.take(at(second))).map(|job| job.call.id.clone()).collect()
+    }
+
+    fn delayed(reordered: bool) -> Pushing {
+        let delay = std::time::Duration::from_secs(5);
+        Pushing { delay, reordered, ..Pushing::default() }
+    }
+
+    #[test]
+    fn each_goes_in_its_time() {
+        let queue = queue(delayed(false), 9);
+        [2, 1, 3].map(|second| add(&queue, second));
+        assert_eq!((taken(&queue, 5), queue.next_due()), (String::new(), Some(at(6))));
+        assert_eq!((taken(&queue, 7), queue.next_due()), ("12".to_owned(), Some(at(8))));
+        assert_eq!((taken(&queue, 99), queue.next_due()), ("3".to_owned(), None));
+        assert_eq!(queue.state().bytes, 0);
+    }
+
+    #[test]
+    fn turned_round_the_latest_that_can_be_told_goes_first() {
+        let queue = queue(delayed(true), 9);
+        [1, 2, 3, 8].map(|second| add(&queue, second));
+        assert_eq!(taken(&queue, 5), "");
+        assert_eq!(taken(&queue, 6), "321");
+        assert_eq!(taken(&queue, 13), "8");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_last_go() {
+        let queue = queue(Pushing { times: u32::MAX, ..Pushing::default() }, 2);
+        add(&queue, 7);
+        add(&queue, 1);
+        add(&queue, 3);
+        assert_eq!(taken(&queue, 9), "11");
+        assert_eq!(queue.state().bytes, 0);
+        let large = Telling { flow: "x".repeat(WAITING_BYTES / 2), ..Telling::default() };
+        let fresh = Fresh { telling: large, ..fresh(1, System::Phonon) };
+        queue.add(vec![fresh], Pace::Instant);
+        assert_eq!(taken(&queue, 9).len(), 2);
+    }
+
+    #[test]
+    fn an_answer_waits_only_for_calls_that_start_at_once() {
+        let queue = queue(Pushing { early: true, ..delayed(false) }, 9);
+        assert_eq!((add(&queue, 0), add(&queue, 1)), (1, 0));
+        assert_eq!((taken(&queue, 0), queue.next_due()), ("0".to_owned(), Some(at(6))));
+        let unpushed = queue.add(vec![fresh(0, System::MobTexting)], Pace::Instant);
+        assert!(unpushed.is_empty());
+        queue.close();
+        assert_eq!((add(&queue, 0), taken(&queue, 99)), (0, String::new()));
+    }
+}
