@@ -93,7 +93,8 @@ async fn a_push_may_overtake_the_answer() {
 #[tokio::test]
 async fn mobtexting_tries_again_until_200_or_202() {
     let mut receiver = Receiver::with_statuses(&[500, 404, 302, 202]).await;
-    let sandbox = pushing_sandbox(mobtexting_webhook(&receiver), retrying(9)).await;
+    let pushing = Pushing { concurrency: 1, ..retrying(9) };
+    let sandbox = pushing_sandbox(mobtexting_webhook(&receiver), pushing).await;
     let id = mobtexting_call(&sandbox, "919900000000").await;
     let mut bodies = Vec::new();
     for _ in 0..4 {
