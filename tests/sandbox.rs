@@ -4,7 +4,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use dialplane::sandbox::{Options, Sandbox};
+use dialplane::sandbox::{MobTextingBody, Options, Posted, Pushing, Sandbox, Webhooks};
 use serde_json::{Value, json};
 
 #[path = "sandbox/broken_exchanges.rs"]
@@ -19,6 +19,12 @@ mod own_side;
 mod phonon_calls;
 #[path = "sandbox/phonon_rules.rs"]
 mod phonon_rules;
+#[path = "sandbox/push_delivery.rs"]
+mod push_delivery;
+#[path = "sandbox/push_formats.rs"]
+mod push_formats;
+#[path = "sandbox/receiver.rs"]
+mod receiver;
 
 /// Long enough for any machine; only ever waited for in full when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);

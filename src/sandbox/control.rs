@@ -5,7 +5,7 @@ use axum::http::{Method, Uri};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Dialed, Exchange,
+    Dialed, Exchange, Posted, Webhooks, push,
     traffic::{Incoming, Reply},
     world::World,
 };
@@ -26,7 +26,7 @@ const SECRET_NAMES: [&str; 9] = [
 ];
 
 /// Answers what lies under `/sandbox`.
-pub(super) fn answer(world: &World, incoming: &Incoming, path: &str) -> Reply {
+pub(super) async fn answer(world: &World, incoming: &Incoming, path: &str) -> Reply {
     match (&incoming.method, path) {
         (&Method::GET, "/dialed") => {
             let mut dialed = world.dialed();
@@ -56,11 +56,23 @@ pub(super) fn answer(world: &World, incoming: &Incoming, path: &str) -> Reply {
             Some(key) => Reply::text(200, key.public_pem()),
             None => Reply::text(500, "no key could be made"),
         },
+        (&Method::PUT, "/webhooks") => set_webhooks(world, incoming),
+        (&Method::POST, "/handshake") => match push::handshake(world).await {
+            Ok(_) => Reply::json(200, &json!({})),
+            Err(error) => Reply::json(502, &json!({ "reason": error.to_string() })),
+        },
+        (&Method::GET, "/pushes") => {
+            let secrets = secrets(world.pushes.settings().0);
+            let pushes = world.pushes.posted();
+            let pushes: Vec<Value> = pushes.iter().map(|p| posted_json(p, &secrets)).collect();
+            Reply::json(200, &json!({ "pushes": pushes }))
+        }
         _ => Reply::json(
             404,
             &json!({ "endpoints": [
             "GET /sandbox/dialed", "GET /sandbox/log", "DELETE /sandbox/log",
             "DELETE /sandbox/tokens", "GET /sandbox/phonon-public-key.pem",
+            "PUT /sandbox/webhooks", "POST /sandbox/handshake", "GET /sandbox/pushes",
         ] }),
         ),
     }
@@ -73,6 +85,40 @@ fn dialed_json(dialed: &Dialed) -> Value {
         "numbers": dialed.numbers,
         "reference": dialed.reference,
         "time": dialed.time.to_string(),
+    })
+}
+
+/// Takes all settings at once, or none.
+fn set_webhooks(world: &World, incoming: &Incoming) -> Reply {
+    let read = incoming.json().ok_or_else(|| "no JSON object".to_owned());
+    match read.and_then(|settings| push::read(&settings)) {
+        Ok((webhooks, pushing)) => {
+            world.pushes.set_webhooks(webhooks);
+            world.pushes.set_pushing(pushing);
+            Reply::json(200, &json!({}))
+        }
+        Err(reason) => Reply::json(400, &json!({ "reason": reason })),
+    }
+}
+
+/// Whatever an address or a body might repeat.
+fn secrets(webhooks: Webhooks) -> Vec<String> {
+    let phonon = webhooks.phonon.map(|webhook| webhook.password);
+    let mobtexting = webhooks.mobtexting.map(|webhook| [webhook.secret, webhook.token]);
+    let secrets = phonon.into_iter().chain(mobtexting.into_iter().flatten());
+    secrets.filter(|secret| !secret.is_empty()).collect()
+}
+
+fn posted_json(posted: &Posted, secrets: &[String]) -> Value {
+    let masked = |text: &str| {
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+    };
+    json!({
+        "time": posted.time.to_string(),
+        "system": posted.system.name(),
+        "url": masked(&posted.url),
+        "body": masked_body(&masked(&posted.body)),
+        "status": posted.status,
     })
 }
 

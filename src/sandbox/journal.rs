@@ -54,16 +54,17 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn add(&mut self, call: Call, keep: usize) {
+    pub(super) fn add(&mut self, call: Call, keep: usize) -> Arc<Call> {
         let call = Arc::new(call);
         for number in call.distinct_numbers() {
             self.of_number.entry(number).or_default().push_back(Arc::clone(&call));
         }
         self.by_id.insert(call.id.clone(), Arc::clone(&call));
-        self.in_order.push_back(call);
+        self.in_order.push_back(Arc::clone(&call));
         while self.in_order.len() > keep {
             self.drop_oldest();
         }
+        call
     }
 
     fn drop_oldest(&mut self) {

@@ -9,8 +9,8 @@
 //! facts were read twice, and the two readings check each other.
 //!
 //! A vendor's answer is a plain function of a request ([`traffic`]); only [`server`]
-//! is asynchronous. Every call begins in [`world::World::dial`] and knows then when it
-//! will be over ([`life`]): results by push would be started there.
+//! and [`push`] are asynchronous. Every call begins in [`world::World::dial`] and knows
+//! then when it will be over ([`life`]): results by push are started there.
 
 use std::{
     fmt, io,
@@ -30,12 +30,18 @@ mod life;
 mod listener;
 mod mobtexting;
 mod phonon;
+mod push;
 mod server;
 mod traffic;
 mod world;
 
 use phonon::Key;
 use world::World;
+
+pub use push::{
+    HandshakeError, MobTextingBody, MobTextingWebhook, PhononBody, PhononWebhook, Posted, Pushing,
+    Webhooks,
+};
 
 /// How the simulated vendors behave. The default takes any free loopback port, lets
 /// calls end at once and puts up no limit that would depend on the time of day.
@@ -62,7 +68,12 @@ pub struct Options {
     pub mobtexting_reads_per_minute: u32,
     /// How Knovvu spells a call's state.
     pub knovvu_states: Spelling,
-    /// How many exchanges, and how many calls, are remembered. The oldest go first.
+    /// Where results are pushed to.
+    pub webhooks: Webhooks,
+    /// How results are pushed.
+    pub pushing: Pushing,
+    /// How many exchanges, calls and pushes are remembered, the oldest going first; and
+    /// how many pushes may wait, the last ones going first.
     pub keep: usize,
 }
 
@@ -78,6 +89,8 @@ impl Default for Options {
             mobtexting_answers: AnswerForm::Newest,
             mobtexting_reads_per_minute: 1000,
             knovvu_states: Spelling::Spaced,
+            webhooks: Webhooks::default(),
+            pushing: Pushing::default(),
             keep: 100_000,
         }
     }
@@ -248,6 +261,7 @@ pub struct Sandbox {
     world: Arc<World>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
+    pusher: JoinHandle<()>,
 }
 
 impl Sandbox {
@@ -261,8 +275,9 @@ impl Sandbox {
         let listener = tokio::net::TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
+        let pusher = tokio::spawn(push::run(Arc::clone(&world), stopped.clone()));
         let server = tokio::spawn(server::run(listener, Arc::clone(&world), stopped));
-        Ok(Self { address, world, stop, server })
+        Ok(Self { address, world, stop, server, pusher })
     }
 
     /// Where it listens.
@@ -291,8 +306,34 @@ impl Sandbox {
         self.world.dials_of(number)
     }
 
-    /// Starts afresh: no log, no calls, no duplicate check, no used-up limits. Issued
-    /// tokens stay good.
+    /// Where results are pushed to from now on: also those of calls taken before, as far
+    /// as their vendor had somewhere to push to then.
+    pub fn set_webhooks(&self, webhooks: Webhooks) {
+        self.world.pushes.set_webhooks(webhooks);
+    }
+
+    /// How results are pushed from now on. How late, how often and in which parts is
+    /// settled when a call is taken.
+    pub fn set_pushing(&self, pushing: Pushing) {
+        self.world.pushes.set_pushing(pushing);
+    }
+
+    /// The pushes done, oldest first; one that was posted again is there again.
+    pub fn pushes(&self) -> Vec<Posted> {
+        self.world.pushes.posted()
+    }
+
+    /// Has MobTexting check its webhook, as it does when one is made. Gives the status
+    /// that was answered, which is 200.
+    ///
+    /// # Errors
+    /// When MobTexting would not take the webhook.
+    pub async fn handshake(&self) -> Result<u16, HandshakeError> {
+        push::handshake(&self.world).await
+    }
+
+    /// Starts afresh: no log, no calls, nothing to push, no duplicate check, no used-up
+    /// limits. Issued tokens and the webhooks stay.
     pub fn forget(&self) {
         self.world.forget();
     }
@@ -309,11 +350,13 @@ impl Sandbox {
         self.world.key().map(Key::public_pem).unwrap_or_default()
     }
 
-    /// Stops, and waits until every connection is closed, held ones included.
+    /// Stops, and waits until every connection is closed, held ones included. What was to
+    /// be pushed is not any more.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         // A panic in there was reported already.
         let _ = self.server.await;
+        let _ = self.pusher.await;
     }
 }
 

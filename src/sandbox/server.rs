@@ -17,6 +17,7 @@ use super::{
     Exchange, System, control, knovvu,
     listener::{Door, Peer, stopped},
     mobtexting, phonon,
+    push::Overtaking,
     traffic::{Answer, Incoming, Reply},
     world::World,
 };
@@ -49,7 +50,7 @@ async fn handle(
     let address = incoming.path.clone();
     let (first, rest) = split(&address);
     if first == "sandbox" {
-        return respond(control::answer(&server.world, &incoming, rest));
+        return respond(control::answer(&server.world, &incoming, rest).await);
     }
     let system = system_named(first);
     let number = server.world.note(exchange(&incoming, system));
@@ -62,6 +63,7 @@ async fn handle(
         System::KnovvuIdentity => knovvu::answer_identity(world, &incoming, rest).into(),
         System::Nowhere => Reply::text(404, "no simulated vendor is here").into(),
     };
+    incoming.overtaking.done().await;
     match answer {
         Answer::Reply(reply) => {
             world.note_answer(number, reply.status);
@@ -92,6 +94,7 @@ async fn read(peer: &Peer, request: Request) -> Incoming {
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
         body,
+        overtaking: Overtaking::default(),
     }
 }
 

@@ -10,8 +10,9 @@ use axum::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::push::Overtaking;
+
 /// A request, read to its end.
-#[derive(Clone)]
 pub(super) struct Incoming {
     pub(super) now: Timestamp,
     pub(super) peer: IpAddr,
@@ -22,6 +23,8 @@ pub(super) struct Incoming {
     pub(super) headers: Vec<(String, String)>,
     /// None when it was larger than the sandbox reads.
     pub(super) body: Option<Bytes>,
+    /// What is to be pushed before it is answered.
+    pub(super) overtaking: Overtaking,
 }
 
 impl Incoming {

@@ -17,6 +17,8 @@ use super::{
     journal::{Call, Calls, Checksums, Log, Minute},
     life::Life,
     phonon::Key,
+    push::{Fresh, Queue, Telling},
+    traffic::Incoming,
 };
 
 /// A call about to be taken.
@@ -32,6 +34,8 @@ pub(super) struct NewCall {
     pub(super) caller: String,
     /// Not before.
     pub(super) start: Timestamp,
+    /// What telling its result unasked needs to know.
+    pub(super) telling: Telling,
 }
 
 /// Why Phonon's limits keep a request out.
@@ -46,6 +50,7 @@ pub(super) enum KeptOut {
 /// The shared memory of all simulated vendors.
 pub(super) struct World {
     pub(super) options: Options,
+    pub(super) pushes: Queue,
     memory: Mutex<Memory>,
     key: OnceLock<Option<Key>>,
     seed: [u8; 16],
@@ -76,7 +81,9 @@ impl World {
             let _ = key.set(Some(read));
         }
         let memory = Mutex::default();
-        Ok(Self { options, memory, key, seed, ids: AtomicU64::new(0) })
+        let (webhooks, pushing) = (options.webhooks.clone(), options.pushing.clone());
+        let pushes = Queue::new(webhooks, pushing, options.keep);
+        Ok(Self { options, pushes, memory, key, seed, ids: AtomicU64::new(0) })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -110,10 +117,13 @@ impl World {
     }
 
     /// Takes calls: from here on they are in the dial log. The one place where calls
-    /// begin, and where telling their results unasked would be started.
-    pub(super) fn dial(&self, now: Timestamp, calls: Vec<NewCall>) {
+    /// begin, and where telling their results unasked is started.
+    pub(super) fn dial(&self, incoming: &Incoming, calls: Vec<NewCall>) {
+        let now = incoming.now;
         let mut memory = self.memory();
+        let mut taken = Vec::with_capacity(calls.len());
         for call in calls {
+            let (telling, at_once) = (call.telling, call.start <= now);
             let life = Life::new(&call.numbers, call.start.max(now), self.options.pace);
             let call = Call {
                 system: call.system,
@@ -126,8 +136,11 @@ impl World {
                 taken: now,
                 life,
             };
-            memory.calls.add(call, self.options.keep);
+            let call = memory.calls.add(call, self.options.keep);
+            taken.push(Fresh { call, telling, at_once });
         }
+        drop(memory);
+        incoming.overtaking.add(self.pushes.add(taken, self.options.pace));
     }
 
     /// A call by its id.
@@ -221,6 +234,8 @@ impl World {
         memory.checksums = Checksums::default();
         memory.realtime = Minute::default();
         memory.reads = Minute::default();
+        drop(memory);
+        self.pushes.clear();
     }
 }
 

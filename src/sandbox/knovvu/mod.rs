@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Spelling, System,
     fate::{self, End, Fate, Trouble},
+    push::Telling,
     traffic::{Answer, Incoming, Reply},
     world::{NewCall, World},
 };
@@ -33,6 +34,7 @@ struct Order {
     token: String,
     destination: String,
     display: String,
+    result_to: Option<String>,
 }
 
 fn call(world: &World, incoming: &Incoming) -> Answer {
@@ -68,8 +70,9 @@ fn call(world: &World, incoming: &Incoming) -> Answer {
         reference: Some(order.conversation),
         caller: order.display,
         start: incoming.now,
+        telling: Telling { destination: order.result_to, ..Telling::default() },
     };
-    world.dial(incoming.now, vec![call]);
+    world.dial(incoming, vec![call]);
     match fate {
         Fate::Meets(Trouble::Hold) => Answer::Hold,
         Fate::Meets(Trouble::Reset) => Answer::Reset,
@@ -120,6 +123,7 @@ fn read(object: &Map<String, Value>) -> Result<Order, &str> {
         token: text("AccessToken")?,
         destination: parameter("_Destination")?,
         display: parameter("_DisplayNumber")?,
+        result_to: text("ResultDestination").ok(),
     })
 }
 

@@ -11,6 +11,8 @@ use super::{
 mod send;
 mod status;
 
+pub(super) use status::{local, seconds, word};
+
 /// Answers what lies under `/mobtexting`.
 pub(super) fn answer(world: &World, incoming: &Incoming, path: &str) -> Answer {
     if path == "/login" {

@@ -1,6 +1,5 @@
 //! Takes a call (`mobtexting.md 2` and `3`).
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
 use crate::sandbox::{
     AnswerForm, System,
     fate::{self, Fate, Trouble},
+    push::Telling,
     traffic::{Answer, Incoming, Reply},
     world::{NewCall, World},
 };
@@ -41,7 +41,7 @@ pub(super) fn answer(world: &World, incoming: &Incoming) -> Answer {
         Fate::Partial => return accepted(world, Vec::new()).into(),
         Fate::Meets(_) | Fate::Ends(_) => {}
     }
-    let reply = dial(world, incoming.now, order);
+    let reply = dial(world, incoming, order);
     match fate {
         Fate::Meets(Trouble::Hold) => Answer::Hold,
         Fate::Meets(Trouble::Reset) => Answer::Reset,
@@ -98,7 +98,8 @@ fn invalid(field: &str) -> Reply {
     error(422, &format!("The {field} field is missing or invalid."))
 }
 
-fn dial(world: &World, now: Timestamp, order: Order) -> Reply {
+fn dial(world: &World, incoming: &Incoming, order: Order) -> Reply {
+    let now = incoming.now;
     let form = world.options.mobtexting_answers;
     let mut id = world.new_id();
     if form == AnswerForm::Older {
@@ -136,8 +137,9 @@ fn dial(world: &World, now: Timestamp, order: Order) -> Reply {
         reference: None,
         caller: order.bridge,
         start: now,
+        telling: Telling { flow: order.flow_id.unwrap_or_default(), ..Telling::default() },
     };
-    world.dial(now, vec![call]);
+    world.dial(incoming, vec![call]);
     accepted(world, vec![row])
 }
 

@@ -69,7 +69,7 @@ fn row(call: &Call, now: Timestamp, form: AnswerForm) -> Value {
 /// Asterisk's words, of which the vendor's table has a part (`mobtexting.md 5c`). It
 /// has none for a person who declines, which Asterisk reports as busy, and one for
 /// whatever keeps the line itself from being had.
-fn word(end: End) -> &'static str {
+pub(in crate::sandbox) fn word(end: End) -> &'static str {
     match end {
         End::Answered => "ANSWER",
         End::Busy | End::Rejected => "BUSY",
@@ -79,14 +79,19 @@ fn word(end: End) -> &'static str {
     }
 }
 
-/// `HH:MM:SS`, from the times as shown.
+/// From the times as shown, ringing included.
+pub(in crate::sandbox) fn seconds(call: &Call) -> i64 {
+    (call.life.finish().as_second() - call.life.start().as_second()).max(0)
+}
+
+/// `HH:MM:SS`
 fn duration(call: &Call) -> String {
-    let seconds = (call.life.finish().as_second() - call.life.start().as_second()).max(0);
+    let seconds = seconds(call);
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// `YYYY-MM-DD HH:MM:SS` in India, without saying so.
-pub(super) fn local(time: Timestamp) -> String {
+pub(in crate::sandbox) fn local(time: Timestamp) -> String {
     india::clock(time).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 

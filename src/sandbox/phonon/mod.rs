@@ -13,6 +13,7 @@ mod place;
 mod results;
 mod sealed;
 
+pub(super) use results::{leg_json, status};
 pub(super) use sealed::Key;
 
 use codes::Code;

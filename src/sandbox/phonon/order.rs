@@ -66,6 +66,8 @@ pub(super) struct Order {
     pub(super) reference: String,
     pub(super) start: Timestamp,
     pub(super) numbers: Vec<String>,
+    /// Names as sent, values.
+    pub(super) variables: Vec<(String, String)>,
 }
 
 /// The entries of `calls`.
@@ -97,8 +99,8 @@ fn order(call: &Value, now: Timestamp) -> Result<Order, Code> {
         return Err(Code::INVALID_MANDATORY_PARAMETERS);
     }
     let numbers = numbers.iter().map(number).collect::<Result<_, _>>()?;
-    list(call, "keys")?.iter().try_for_each(key)?;
-    Ok(Order { reference, start, numbers })
+    let variables = list(call, "keys")?.iter().map(key).collect::<Result<_, _>>()?;
+    Ok(Order { reference, start, numbers, variables })
 }
 
 fn number(value: &Value) -> Result<String, Code> {
@@ -108,13 +110,13 @@ fn number(value: &Value) -> Result<String, Code> {
     if is_number { Ok(number.to_owned()) } else { Err(Code::INVALID_CONTACT_NUMBER) }
 }
 
-fn key(value: &Value) -> Result<(), Code> {
+fn key(value: &Value) -> Result<(String, String), Code> {
     let key = value.as_object().ok_or(Code::INVALID_FORMAT)?;
     only(key, &["name", "value"])?;
-    let variable = text(key, "name")?.strip_prefix("$flow.key.");
-    text(key, "value")?;
-    match variable {
-        Some(variable) if !variable.is_empty() => Ok(()),
+    let name = text(key, "name")?;
+    let value = text(key, "value")?;
+    match name.strip_prefix("$flow.key.") {
+        Some(variable) if !variable.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(Code::INVALID_MANDATORY_PARAMETERS),
     }
 }

@@ -1,7 +1,6 @@
 //! Takes calls (E1 to E5).
 
 use aws_lc_rs::digest;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
 use crate::sandbox::{
     System,
     fate::{self, Fate, Trouble},
+    push::Telling,
     traffic::{Answer, Incoming, Reply},
     world::{KeptOut, NewCall, World},
 };
@@ -64,7 +64,7 @@ fn take(world: &World, incoming: &Incoming, lane: Lane) -> Result<Answer, Code> 
         Err(KeptOut::Repeated) => return Err(Code::CHECKSUM_REPEATED),
         Err(KeptOut::TooFast(seconds)) => return Ok(too_fast(seconds).into()),
     }
-    let reply = dial(world, incoming.now, lane, &account, orders);
+    let reply = dial(world, incoming, lane, &account, orders);
     Ok(match trouble {
         Some(Trouble::Hold) => Answer::Hold,
         Some(Trouble::Reset) => Answer::Reset,
@@ -121,7 +121,13 @@ fn too_fast(seconds: i64) -> Reply {
 }
 
 /// Takes every call but those whose number says 17, and writes the answer.
-fn dial(world: &World, now: Timestamp, lane: Lane, account: &Account, orders: Vec<Order>) -> Reply {
+fn dial(
+    world: &World,
+    incoming: &Incoming,
+    lane: Lane,
+    account: &Account,
+    orders: Vec<Order>,
+) -> Reply {
     let request_id = world.new_id();
     let mut details = Vec::new();
     let mut calls = Vec::new();
@@ -143,9 +149,14 @@ fn dial(world: &World, now: Timestamp, lane: Lane, account: &Account, orders: Ve
             reference: Some(order.reference),
             caller: "912200000000".to_owned(),
             start: order.start,
+            telling: Telling {
+                flow: account.flow_id.clone(),
+                variables: order.variables,
+                destination: None,
+            },
         });
     }
-    world.dial(now, calls);
+    world.dial(incoming, calls);
     // No place in the list is promised: only the identifier tells which call is meant.
     details.reverse();
     if lane == Lane::Bulk {

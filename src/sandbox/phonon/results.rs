@@ -76,20 +76,24 @@ fn rows(
     Ok(Reply::json(200, &body))
 }
 
-/// What comes after `phonon-uuid` is not public; the block of the push is given
-/// (`phonon.md 5b`), and the status of `phonon.md 5f`.
-fn row(call: &Call) -> Value {
-    let status = match call.life.end {
+/// The last of a call's statuses (`phonon.md 5f`).
+pub(in crate::sandbox) fn status(call: &Call) -> &'static str {
+    match call.life.end {
         End::InvalidNumber => "INVALID_CONTACT_NUMBER",
         End::Error => "FAILURE",
         _ => "COMPLETED",
-    };
+    }
+}
+
+/// What comes after `phonon-uuid` is not public; the block of the push is given
+/// (`phonon.md 5b`), and the status.
+fn row(call: &Call) -> Value {
     let legs = call.life.legs.iter().enumerate();
     let legs: Vec<Value> = legs.map(|(index, leg)| leg_json(call, index, leg)).collect();
     let mut row = json!({
         "request-id": call.request_id,
         "phonon-uuid": call.id,
-        "flowStatus": status,
+        "flowStatus": status(call),
     });
     // Left out when there is nothing to say.
     if let (false, Some(row)) = (legs.is_empty(), row.as_object_mut()) {
@@ -98,7 +102,8 @@ fn row(call: &Call) -> Value {
     row
 }
 
-fn leg_json(call: &Call, index: usize, leg: &Leg) -> Value {
+/// A leg, as `phonon.md 5b` has it.
+pub(in crate::sandbox) fn leg_json(call: &Call, index: usize, leg: &Leg) -> Value {
     let mut json = json!({
         "cdrId": format!("{}##pbx-{}", call.id, index + 1),
         "startTime": ist(leg.start),
