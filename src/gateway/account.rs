@@ -7,9 +7,13 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::{asking::Asking, token::TokenStore};
+use super::{
+    asking::Asking,
+    pushes::{PushCounts, Pushes},
+    token::TokenStore,
+};
 use crate::{
     call::CallError,
     config::{Rate, Secret, VendorConfig},
@@ -26,6 +30,9 @@ pub struct Account {
     pub(super) tokens: TokenStore,
     /// The calls it is being asked about.
     pub(super) asking: Asking,
+    /// Told when some of its calls became due.
+    pub(super) due: Notify,
+    pub(super) pushes: Pushes,
     secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
     question_turns: Semaphore,
@@ -56,6 +63,8 @@ impl Account {
             client: VendorClient::new(&config.link)?,
             tokens: TokenStore::default(),
             asking: Asking::default(),
+            due: Notify::new(),
+            pushes: Pushes::default(),
             secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             question_turns: Semaphore::new(half(config.max_in_flight)),
@@ -112,6 +121,11 @@ impl Account {
     /// How it does.
     pub fn health(&self) -> Health {
         self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What became of what it posted by itself.
+    pub fn pushes(&self) -> PushCounts {
+        self.pushes.counts()
     }
 
     /// A turn for one exchange, when one is free now.

@@ -150,7 +150,8 @@ impl Gateway {
             .map(|(call, observation)| News { call: call.id, observation, at, due: None })
             .collect();
         match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
-            Ok(recorded) => recorded,
+            // A vendor may tell what became of a call before it answers.
+            Ok(recorded) => self.apply_kept(&account, recorded).await,
             Err(error) => {
                 tracing::error!(%error, vendor = account.name(), calls = calls.len(), "outcomes can't be recorded; they are kept in memory");
                 let gateway = self.clone();
@@ -158,8 +159,11 @@ impl Gateway {
                     let recorded = gateway
                         .insist(Duration::MAX, || gateway.inner.ledger.observe(news.clone()))
                         .await;
-                    if let Err(error) = recorded {
-                        tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
+                    match recorded {
+                        Ok(recorded) => drop(gateway.apply_kept(&account, recorded).await),
+                        Err(error) => {
+                            tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
+                        }
                     }
                 });
                 // The ledger only knows that they were being handed over. So does the
@@ -223,7 +227,7 @@ fn outcome(finished: Result<Vec<Call>, JoinError>) -> Vec<Call> {
 }
 
 /// Trying again does not help.
-fn is_final(error: &LedgerError) -> bool {
+pub(super) fn is_final(error: &LedgerError) -> bool {
     matches!(
         error,
         LedgerError::Closed | LedgerError::NoSuchCall(_) | LedgerError::Unreadable { .. }

@@ -2,7 +2,10 @@
 //! lists its vendors. Knows the domain, the vendor trait, the ledger trait and the
 //! HTTP edge; nothing of gRPC.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -21,10 +24,12 @@ mod ask;
 mod asking;
 mod clock;
 mod create;
+mod deliver;
 mod dispatch;
 mod exchange;
 mod fault;
 mod prepare;
+mod pushes;
 mod recording;
 mod recover;
 mod results;
@@ -33,7 +38,9 @@ mod token;
 pub use account::{Account, Health};
 pub use clock::Clock;
 pub use create::Created;
+pub use deliver::Delivered;
 pub use prepare::{CreateOrder, Draft, Prepared};
+pub use pushes::PushCounts;
 pub use recover::Recovery;
 pub use results::{Results, ResultsQuery, Warning};
 
@@ -54,6 +61,8 @@ struct Inner {
     recording: BeingRecorded,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
+    /// News that was kept, and dropped because its calls never became known.
+    dropped_strays: AtomicU64,
 }
 
 /// How many calls may be on their way at the same time, waiting ones included.
@@ -119,6 +128,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
             recording: BeingRecorded::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            dropped_strays: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
