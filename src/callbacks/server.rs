@@ -161,6 +161,8 @@ async fn converse(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_headers(MAX_HEADERS)
+        // Who has said all there is to say may still want the answer.
+        .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), serve);
     let mut connection = pin!(connection);

@@ -82,3 +82,25 @@ fn route(route: &Route) -> Vec<String> {
     let caller_id = route.caller_id.as_ref().map_or("the vendor's", |id| id.as_str());
     vec![route.name.clone(), route.vendors.join(", "), script, caller_id.to_owned()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_anybody_to_post_is_told() {
+        let warnings = |server: &str| {
+            let text = format!(
+                "[server]\n{server}\n[vendors.k]\nkind = \"knovvu\"\n\
+                 base_url = \"https://k.example.test\"\nproject = \"p\"\ntenant = \"t\"\n\
+                 access_token = \"a\"\nscenario_path = \"https://s.example.test\"\n\
+                 orchestrator_url = \"https://o.example.test\"\ndisplay_number = \"200\"\n\
+                 [routes.default]\nvendors = [\"k\"]\n"
+            );
+            callback_warnings(&Config::parse(&text, Path::new("."), &|_| None).unwrap())
+        };
+        assert_eq!(warnings(""), [""; 0]);
+        let warned = warnings("callbacks = \"127.0.0.1:8080\"");
+        assert!(matches!(&*warned, [one] if one.contains("127.0.0.1:8080")), "{warned:?}");
+    }
+}

@@ -26,6 +26,8 @@ pub struct Watched {
     /// Calls by vendor and the vendor's id.
     known: Mutex<HashMap<(String, String), CallId>>,
     kept: Mutex<Vec<(i64, Stray)>>,
+    /// When calls are to be looked at again.
+    pub due: Mutex<Vec<(CallId, Timestamp)>>,
     /// So many changes fail.
     pub failures: AtomicUsize,
     /// Changes wait while it is shut.
@@ -40,6 +42,7 @@ impl Watched {
             sqlite: SqliteLedger::open("sqlite::memory:").unwrap(),
             known: Mutex::default(),
             kept: Mutex::default(),
+            due: Mutex::default(),
             failures: AtomicUsize::new(0),
             open: watch::channel(true).0,
             begun: Semaphore::new(0),
@@ -75,7 +78,9 @@ impl Watched {
 impl Ledger for Watched {
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
         self.begin().await?;
+        let due: Vec<_> = news.iter().filter_map(|news| Some((news.call, news.due?))).collect();
         let calls = self.sqlite.observe(news).await?;
+        self.due.lock().unwrap().extend(due);
         let mut known = self.known.lock().unwrap();
         for call in &calls {
             if let Some(id) = &call.vendor_call_id {

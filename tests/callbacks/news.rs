@@ -8,6 +8,7 @@ use dialplane::{
     http::Delivery,
     ledger::Ledger,
 };
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
@@ -34,7 +35,9 @@ async fn results_are_recorded_and_questions_become_due() {
         assert_eq!((reached.state, reached.asked_time), (CallState::Answered, None));
         let asked = house.recorded(asked).await;
         assert_eq!(asked.state, CallState::Accepted);
-        assert!(asked.due.is_some() && asked.asked_time.is_none());
+        let due = house.ledger.due.lock().unwrap().clone();
+        assert_eq!((due.len(), asked.asked_time), (times as usize, None));
+        assert!(due.iter().all(|(id, at)| *id == asked.id && *at <= Timestamp::now()), "{due:?}");
         assert_eq!(house.recorded(quiet).await, *quiet);
         let counts = PushCounts { applied: 3 * times, ignored: times, ..PushCounts::default() };
         assert_eq!(house.counts("one"), counts);
