@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod call;
+pub mod callbacks;
 pub mod cli;
 pub mod config;
 pub mod gateway;

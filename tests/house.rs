@@ -81,7 +81,7 @@ fn the_domain_and_the_adapters_are_pure() {
 
 #[test]
 fn arrows_point_one_way() {
-    let rules: [(&str, &[&str]); 5] = [
+    let rules: [(&str, &[&str]); 6] = [
         (
             "vendors",
             &["crate::gateway", "crate::api", "crate::ledger", "crate::cli", "crate::sandbox"],
@@ -92,7 +92,31 @@ fn arrows_point_one_way() {
         ),
         (
             "gateway",
-            &["crate::api", "crate::cli", "crate::sandbox", "tonic", "rusqlite", "reqwest"],
+            &[
+                "crate::api",
+                "crate::callbacks",
+                "crate::cli",
+                "crate::sandbox",
+                "tonic",
+                "hyper",
+                "rusqlite",
+                "reqwest",
+            ],
+        ),
+        (
+            "callbacks",
+            &[
+                "crate::api",
+                "crate::call::",
+                "crate::cli",
+                "crate::ledger",
+                "crate::proto",
+                "crate::sandbox",
+                "crate::vendors",
+                "tonic",
+                "rusqlite",
+                "reqwest",
+            ],
         ),
         (
             "http",

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode};
 use super::{WRONG_INPUT, fail, say, table::columns};
 use crate::{
     call::Script,
-    config::{Config, Route},
+    config::{Config, Route, VendorConfig},
 };
 
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -39,10 +39,38 @@ pub(super) fn run(path: &Path) -> ExitCode {
         ]
     }));
     columns(&rows).iter().for_each(say);
+    if let Some(address) = config.server.callbacks {
+        say(format!("\nresults may be posted to {address}:"));
+        let posted = config.vendors.values().filter(|vendor| vendor.adapter.callback().is_some());
+        posted.for_each(|vendor| say(format!("  /callbacks/{}", vendor.name)));
+    }
+    callback_warnings(&config).iter().for_each(|warning| say(format!("\nwarning: {warning}")));
     if !config.routes.contains_key("default") {
         say("\nThere is no route named default: every request has to name its route.");
     }
     ExitCode::SUCCESS
+}
+
+/// What is configured of callbacks and comes to nothing.
+pub(super) fn callback_warnings(config: &Config) -> Vec<String> {
+    let told = |vendor: &&VendorConfig| vendor.adapter.callback().is_some();
+    let mut told = config.vendors.values().filter(told).peekable();
+    match config.server.callbacks {
+        Some(address) if told.peek().is_none() => vec![format!(
+            "server.callbacks is {address}, and no vendor was told how it proves who it is: \
+             nothing that is posted there is taken"
+        )],
+        Some(_) => Vec::new(),
+        None => told
+            .map(|vendor| {
+                format!(
+                    "vendors.{} can post results, and server.callbacks is not set: nobody \
+                     listens to it",
+                    vendor.name
+                )
+            })
+            .collect(),
+    }
 }
 
 fn route(route: &Route) -> Vec<String> {
@@ -53,4 +81,26 @@ fn route(route: &Route) -> Vec<String> {
     };
     let caller_id = route.caller_id.as_ref().map_or("the vendor's", |id| id.as_str());
     vec![route.name.clone(), route.vendors.join(", "), script, caller_id.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_anybody_to_post_is_told() {
+        let warnings = |server: &str| {
+            let text = format!(
+                "[server]\n{server}\n[vendors.k]\nkind = \"knovvu\"\n\
+                 base_url = \"https://k.example.test\"\nproject = \"p\"\ntenant = \"t\"\n\
+                 access_token = \"a\"\nscenario_path = \"https://s.example.test\"\n\
+                 orchestrator_url = \"https://o.example.test\"\ndisplay_number = \"200\"\n\
+                 [routes.default]\nvendors = [\"k\"]\n"
+            );
+            callback_warnings(&Config::parse(&text, Path::new("."), &|_| None).unwrap())
+        };
+        assert_eq!(warnings(""), [""; 0]);
+        let warned = warnings("callbacks = \"127.0.0.1:8080\"");
+        assert!(matches!(&*warned, [one] if one.contains("127.0.0.1:8080")), "{warned:?}");
+    }
 }

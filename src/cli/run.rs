@@ -1,11 +1,12 @@
 //! A running gateway: built from a configuration, stopped in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
     api::{Bound, ServeError},
+    callbacks,
     config::{Config, Listen},
     gateway::{Clock, Gateway, GatewayError, Recovery},
     http::ClientError,
@@ -36,6 +37,15 @@ pub struct Running {
     recovery: Recovery,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), ServeError>>,
+    callbacks: Option<Callbacks>,
+}
+
+/// The listener for what vendors post.
+#[derive(Debug)]
+struct Callbacks {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
 }
 
 /// Why the gateway did not start.
@@ -47,6 +57,9 @@ pub enum StartError {
     /// The address can't be had.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The address for callbacks can't be had.
+    #[error(transparent)]
+    Callbacks(#[from] callbacks::ServeError),
     /// A vendor's HTTP client can't be built.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -61,6 +74,10 @@ pub enum StartError {
 /// When any part of it can't be had. Nothing was sent to a vendor then.
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     let bound = Bound::new(&config.server.listen).await?;
+    let for_callbacks = match config.server.callbacks {
+        Some(address) => Some(callbacks::Bound::new(address).await?),
+        None => None,
+    };
     let tenancy = Tenancy::take(&config.ledger)?;
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&config.ledger)?);
     let gateway = Gateway::new(config, Arc::clone(&ledger), Clock::system())?;
@@ -72,13 +89,31 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         // A dropped sender asks for the end as well.
         let _ = stopped.await;
     }));
+    let callbacks = for_callbacks.map(|bound| Callbacks::start(bound, gateway.clone()));
     let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
     // A token may have to be fetched before, and all once more after a refusal.
     let drain = longest.unwrap_or_default() * 4 + RECORDING;
-    Ok(Running { gateway, ledger, tenancy, drain, address, recovery, stop, server })
+    Ok(Running { gateway, ledger, tenancy, drain, address, recovery, stop, server, callbacks })
+}
+
+impl Callbacks {
+    fn start(bound: callbacks::Bound, gateway: Gateway) -> Self {
+        let address = bound.address();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(bound.serve(gateway, async {
+            // A dropped sender asks for the end as well.
+            let _ = stopped.await;
+        }));
+        Self { address, stop, server }
+    }
 }
 
 impl Running {
+    /// Where vendors post what became of calls, the port included, if anywhere.
+    pub fn callbacks(&self) -> Option<SocketAddr> {
+        self.callbacks.as_ref().map(|callbacks| callbacks.address)
+    }
+
     /// Where it listens, the port included.
     pub fn address(&self) -> &Listen {
         &self.address
@@ -101,15 +136,28 @@ impl Running {
     pub async fn stop(self) {
         self.gateway.stop();
         let _ = self.stop.send(());
+        let callbacks = self.callbacks.map(|callbacks| {
+            let _ = callbacks.stop.send(());
+            callbacks.server
+        });
         if timeout(self.drain, self.gateway.drained()).await.is_err() {
             tracing::warn!("exchanges under way were given up; their calls will be unconfirmed");
         }
-        let mut server = self.server;
-        if !server.is_finished() && timeout(LAST_ANSWERS, &mut server).await.is_err() {
-            tracing::debug!("a client kept its connection; it is cut");
-            server.abort();
-        }
+        tokio::join!(end(self.server), async {
+            if let Some(server) = callbacks {
+                end(server).await;
+            }
+        });
         self.ledger.close().await;
         drop(self.tenancy);
+    }
+}
+
+/// Waits for a server that was asked to end, and cuts it if it does not.
+async fn end<T>(mut server: JoinHandle<T>) {
+    if !server.is_finished() && timeout(LAST_ANSWERS, &mut server).await.is_err() {
+        tracing::debug!("a client kept its connection; it is cut");
+        server.abort();
+        let _ = server.await;
     }
 }

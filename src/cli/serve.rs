@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{WRONG_INPUT, asked_to_stop, fail, start};
+use super::{WRONG_INPUT, asked_to_stop, check::callback_warnings, fail, start};
 use crate::config::Config;
 
 pub(super) async fn run(path: &Path) -> ExitCode {
@@ -10,10 +10,11 @@ pub(super) async fn run(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(error, WRONG_INPUT),
     };
-    for (key, address) in [("callbacks", config.server.callbacks), ("admin", config.server.admin)] {
-        if let Some(address) = address {
-            tracing::warn!(%address, "server.{key} is configured, and not served by this version yet");
-        }
+    if let Some(address) = config.server.admin {
+        tracing::warn!(%address, "server.admin is configured, and not served by this version yet");
+    }
+    for warning in callback_warnings(&config) {
+        tracing::warn!("{warning}");
     }
     let mut running = match start(&config).await {
         Ok(running) => running,
@@ -28,6 +29,9 @@ pub(super) async fn run(path: &Path) -> ExitCode {
         resumed = recovery.resumed,
         "serving",
     );
+    if let Some(address) = running.callbacks() {
+        tracing::info!(%address, "taking callbacks");
+    }
     let broken = tokio::select! {
         error = running.broken() => Some(error),
         () = asked_to_stop() => None,

@@ -9,7 +9,13 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::{agenda::Agenda, asking::Asking, pace::Pace, token::TokenStore};
+use super::{
+    agenda::Agenda,
+    asking::Asking,
+    pace::Pace,
+    pushes::{PushCounts, Pushes},
+    token::TokenStore,
+};
 use crate::{
     call::CallError,
     config::{Rate, Secret, VendorConfig},
@@ -28,6 +34,7 @@ pub struct Account {
     pub(super) asking: Asking,
     /// When the next of its open calls is looked at.
     pub(super) agenda: Agenda,
+    pub(super) pushes: Pushes,
     secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
     question_turns: Semaphore,
@@ -62,6 +69,7 @@ impl Account {
             tokens: TokenStore::default(),
             asking: Asking::default(),
             agenda: Agenda::default(),
+            pushes: Pushes::default(),
             secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             question_turns: Semaphore::new(half(config.max_in_flight)),
@@ -125,6 +133,11 @@ impl Account {
     /// How it does.
     pub fn health(&self) -> Health {
         self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What became of what it posted by itself.
+    pub fn pushes(&self) -> PushCounts {
+        self.pushes.counts()
     }
 
     /// A turn for one exchange, when one is free now.

@@ -141,7 +141,8 @@ pub(super) fn questions(account: &Account, calls: &[&Call]) -> Vec<Vec<Call>> {
         .collect()
 }
 
-fn placed(call: &Call) -> Placed<'_> {
+/// A call as its adapter sees it.
+pub(super) fn placed(call: &Call) -> Placed<'_> {
     Placed {
         vendor_call_id: call.vendor_call_id.as_deref(),
         to: &call.order.to,
@@ -151,7 +152,8 @@ fn placed(call: &Call) -> Placed<'_> {
     }
 }
 
-fn reported(account: &Account, report: Report) -> ReportedState {
+/// What an adapter read, within the bounds.
+pub(super) fn reported(account: &Account, report: Report) -> ReportedState {
     let Report { state, attempts, data, error } = bounds::report(report);
     let error = error.map(|fault| account.reported_error(fault));
     ReportedState { state, attempts, data, error }

@@ -156,9 +156,10 @@ impl Gateway {
             .collect();
         let first_look = news.iter().filter_map(|news| news.due).min();
         match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
+            // A vendor may tell what became of a call before it answers.
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
-                recorded
+                self.apply_kept(&account, recorded).await
             }
             Err(error) => {
                 tracing::error!(%error, vendor = account.name(), calls = calls.len(), "outcomes can't be recorded; they are kept in memory");
@@ -168,8 +169,9 @@ impl Gateway {
                         .insist(Duration::MAX, || gateway.inner.ledger.observe(news.clone()))
                         .await;
                     match recorded {
-                        Ok(_) => {
+                        Ok(recorded) => {
                             first_look.inspect(|time| account.agenda.is_due(*time));
+                            gateway.apply_kept(&account, recorded).await;
                         }
                         Err(error) => {
                             tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
@@ -242,7 +244,7 @@ fn outcome(finished: Result<Vec<Call>, JoinError>) -> Vec<Call> {
 }
 
 /// Trying again does not help.
-fn is_final(error: &LedgerError) -> bool {
+pub(super) fn is_final(error: &LedgerError) -> bool {
     matches!(
         error,
         LedgerError::Closed | LedgerError::NoSuchCall(_) | LedgerError::Unreadable { .. }

@@ -2,7 +2,10 @@
 //! lists its vendors. Knows the domain, the vendor trait, the ledger trait and the
 //! HTTP edge; nothing of gRPC.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,11 +26,13 @@ mod ask;
 mod asking;
 mod clock;
 mod create;
+mod deliver;
 mod dispatch;
 mod exchange;
 mod fault;
 mod pace;
 mod prepare;
+mod pushes;
 mod recording;
 mod recover;
 mod results;
@@ -40,7 +45,9 @@ mod watch;
 pub use account::{Account, Health};
 pub use clock::Clock;
 pub use create::Created;
+pub use deliver::Delivered;
 pub use prepare::{CreateOrder, Draft, Prepared};
+pub use pushes::PushCounts;
 pub use recover::Recovery;
 pub use results::{Results, ResultsQuery, Warning};
 pub use watch::Watch;
@@ -65,6 +72,8 @@ struct Inner {
     recording: BeingRecorded,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
+    /// News that was kept, and dropped because its calls never became known.
+    dropped_strays: AtomicU64,
 }
 
 /// How many calls may be on their way at the same time, waiting ones included.
@@ -135,6 +144,7 @@ impl Gateway {
             hub: Arc::default(),
             recording: BeingRecorded::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            dropped_strays: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

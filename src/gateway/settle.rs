@@ -35,6 +35,14 @@ impl Gateway {
             self.inner.tasks.spawn(settler);
         }
         self.inner.tasks.spawn(self.clone().hand_out_changes());
+        self.inner.tasks.spawn(self.clone().look_through_strays());
+    }
+
+    async fn look_through_strays(self) {
+        while !self.is_stopping() {
+            self.drop_strays().await;
+            self.pause(LONGEST_PAUSE).await;
+        }
     }
 
     async fn settle_account(self, account: Arc<Account>) {

@@ -1,0 +1,77 @@
+//! What the gateway does by itself about calls whose end it is not told.
+
+use std::time::Duration;
+
+use dialplane::proto::{CallSpec, CallState, RetryPolicy};
+
+use crate::{
+    harness::{Explained, to},
+    setup::{Town, Ways},
+};
+
+#[tokio::test]
+async fn what_never_ends_is_given_up_on() {
+    let ways = Ways { push: false, give_up_after: "1s", ..Ways::default() };
+    let mut town = Town::start(ways).await;
+    let taken = town.gateway.call("phonon-bulk", "+919900000000").await.unwrap();
+    let lost = town.gateway.call("phonon-bulk", "+919900000015").await.unwrap();
+    assert_eq!((taken.state(), lost.state()), (CallState::Accepted, CallState::Unconfirmed));
+    let (_, end) = town.follow(&taken).await;
+    assert_eq!(end.state(), CallState::Unknown);
+    let error = Explained::of_call(&end);
+    assert_eq!((error.info.reason.as_str(), error.meta("dialed")), ("NO_RESULT", "maybe"));
+    let (_, end) = town.follow(&lost).await;
+    assert_eq!(end.state(), CallState::Unknown);
+    assert_eq!(end.error, lost.error, "why it was in doubt is still what there is to say");
+    town.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_vendor_may_dial_again_ends_as_its_last_attempt_did() {
+    let ways = Ways { give_up_after: "2s", ..Ways::pull() };
+    let mut town = Town::start(ways).await;
+    let retry = RetryPolicy {
+        interval: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
+        ..Default::default()
+    };
+    let spec = CallSpec { retry: Some(retry), ..to("+919900000002") };
+    let call = town.gateway.create("mobtexting", vec![spec]).await.unwrap().calls.remove(0);
+    let (states, end) = town.follow(&call).await;
+    assert_eq!(end.state(), CallState::NoAnswer, "{states:?}");
+    town.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_asking_and_giving_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = format!("sqlite:{}", directory.path().join("ledger.db").display());
+    // Asked about for the first time after the restart, and not before.
+    let ways = Ways { poll_interval: "700ms", give_up_after: "1500ms", ledger, ..Ways::pull() };
+    let mut town = Town::start(ways).await;
+    let asked = town.gateway.call("knovvu", "+919900000003").await.unwrap();
+    let given_up = town.gateway.call("phonon-bulk", "+919900000003").await.unwrap();
+    let mut town = town.restart().await;
+    assert_eq!(town.follow(&asked).await.1.state(), CallState::Rejected);
+    assert_eq!(town.follow(&given_up).await.1.state(), CallState::Unknown);
+    town.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_asked_when_there_is_nothing_to_ask_and_questions_are_shared() {
+    let mut town = Town::start(Ways::pull()).await;
+    let questions =
+        |town: &Town| town.sandbox.log().iter().filter(|e| e.path.contains("callresult")).count();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(questions(&town), 0);
+    let calls = (0..100).map(|n| to(&format!("+9199000{n:03}00"))).collect();
+    let created = town.gateway.create("knovvu", calls).await.unwrap();
+    for call in &created.calls {
+        town.follow(call).await;
+    }
+    // A hundred calls, fifty in a question; they were placed over a little while.
+    let asked = questions(&town);
+    assert!(asked <= 20, "{asked} questions");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(questions(&town), asked, "all is over");
+    town.stop().await;
+}
