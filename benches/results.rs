@@ -111,7 +111,8 @@ impl Gateway {
     }
 
     fn rss_kb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
@@ -120,10 +121,8 @@ impl Gateway {
         let mut client = self.client().await;
         let mut calls = Vec::with_capacity(count);
         for (part, start) in (0..count).step_by(1_000).enumerate() {
-            let specs = (start..count.min(start + 1_000)).map(|n| CallSpec {
-                to: vec![format!("+9199{n:06}00")],
-                ..Default::default()
-            });
+            let specs = (start..count.min(start + 1_000))
+                .map(|n| CallSpec { to: vec![format!("+9199{n:06}00")], ..Default::default() });
             let request = CreateCallsRequest {
                 request_id: format!("{run}-{part}"),
                 calls: specs.collect(),
@@ -237,8 +236,7 @@ async fn own_commits(gateway: &Gateway, count: usize, writers: usize, request: &
                     ..Default::default()
                 };
                 let observation = Observation::Reported { report, asked: false };
-                let news =
-                    News { call: *call, observation, at: jiff::Timestamp::now(), due: None };
+                let news = News { call: *call, observation, at: jiff::Timestamp::now(), due: None };
                 ledger.observe(vec![news]).await.unwrap();
             }
         });
