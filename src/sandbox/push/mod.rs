@@ -2,11 +2,11 @@
 //! configured, in their own formats (`phonon.md 5b` to `5f`, `mobtexting.md 5b` and
 //! `5c`, `knovvu.md 5b`).
 //!
-//! [`queue`] knows what is to be posted and when, [`run`](run()) posts it, and a file
-//! for each vendor writes its bodies. Only loopback addresses are ever contacted, so
+//! [`queue`] knows what is to be posted and when, [`run`] posts it, and a file for each
+//! vendor writes its bodies. Only loopback addresses are ever contacted, so
 //! that nobody can make a sandbox send traffic elsewhere.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, task::JoinSet};
@@ -15,6 +15,7 @@ use super::{System, listener::stopped, world::World};
 
 mod handshake;
 mod knovvu;
+mod log;
 mod mobtexting;
 mod phonon;
 mod post;
@@ -23,6 +24,7 @@ mod reading;
 mod settings;
 
 pub use handshake::HandshakeError;
+pub use log::Posted;
 pub use settings::{
     MobTextingBody, MobTextingWebhook, PhononBody, PhononWebhook, Pushing, Webhooks,
 };
@@ -36,31 +38,6 @@ use queue::Job;
 
 /// The longest sleep of the pusher when nothing is due; it is woken by news anyway.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
-
-/// A push that was done. Holds numbers as they were sent: it is for tests.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Posted {
-    /// Who pushed.
-    pub system: System,
-    /// Where to, without credentials and query.
-    pub url: String,
-    /// As sent.
-    pub body: String,
-    /// The answer's HTTP status. None when none came.
-    pub status: Option<u16>,
-    /// When the answer, or none, had come.
-    pub time: Timestamp,
-}
-
-impl fmt::Debug for Posted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Posted")
-            .field("system", &self.system)
-            .field("status", &self.status)
-            .field("time", &self.time)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Posts what is due until the sandbox stops. What is under way then is broken off.
 pub(super) async fn run(world: Arc<World>, stop: watch::Receiver<bool>) {
@@ -107,16 +84,13 @@ async fn deliver(world: Arc<World>, client: reqwest::Client, mut job: Job) {
     let Some(letter) = letter(&webhooks, &job) else { return };
     let outcome = post::post(&client, &letter).await;
     let now = Timestamp::now();
-    world.pushes.note(
-        Posted {
-            system: letter.system,
-            url: post::bare(&letter.url),
-            body: letter.body.clone(),
-            status: outcome.status(),
-            time: now,
-        },
-        world.options.keep,
-    );
+    world.pushes.note(Posted {
+        system: letter.system,
+        url: post::bare(&letter.url),
+        body: letter.body.clone(),
+        status: outcome.status(),
+        time: now,
+    });
     // Whoever waits for the push waits for the first attempt only.
     drop(job.done.take());
     if letter.is_repeated_after(outcome) && job.attempt < pushing.retries {

@@ -1,4 +1,4 @@
-//! What is to be pushed, in the order in which it falls due, and what was.
+//! What is to be pushed, in the order in which it falls due.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -8,14 +8,11 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
-use super::{Posted, Pushing, Webhooks};
+use super::{Posted, Pushing, Webhooks, log::Log};
 use crate::sandbox::{Pace, System, journal::Call};
 
 /// What calls that wait carry along, in bytes, whatever their number.
 const WAITING_BYTES: usize = 64 * 1024 * 1024;
-
-/// Addresses and bodies kept in the log, in bytes.
-const LOG_BYTES: usize = 64 * 1024 * 1024;
 
 /// The same push at most so often.
 const MOST_TIMES: u32 = 1000;
@@ -108,8 +105,7 @@ struct State {
     next_number: u64,
     bytes: usize,
     closed: bool,
-    posted: VecDeque<Posted>,
-    posted_bytes: usize,
+    log: Log,
 }
 
 impl Queue {
@@ -200,26 +196,19 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    pub(super) fn note(&self, posted: Posted, keep: usize) {
-        let mut state = self.state();
-        state.posted_bytes += posted.url.len() + posted.body.len();
-        state.posted.push_back(posted);
-        while state.posted.len() > keep || state.posted_bytes > LOG_BYTES {
-            let Some(oldest) = state.posted.pop_front() else { break };
-            state.posted_bytes -= oldest.url.len() + oldest.body.len();
-        }
+    pub(super) fn note(&self, posted: Posted) {
+        self.state().log.add(posted, self.keep);
     }
 
     pub(in crate::sandbox) fn posted(&self) -> Vec<Posted> {
-        self.state().posted.iter().cloned().collect()
+        self.state().log.all()
     }
 
     /// Forgets what waits and what was done.
     pub(in crate::sandbox) fn clear(&self) {
         let mut state = self.state();
         state.drop_waiting();
-        state.posted.clear();
-        state.posted_bytes = 0;
+        state.log = Log::default();
     }
 
     /// Takes no more, and lets go of whoever waits for what was left.
@@ -373,7 +362,9 @@ mod tests {
     #[test]
     fn each_goes_in_its_time() {
         let queue = queue(delayed(false), 9);
-        [2, 1, 3].map(|second| add(&queue, second));
+        for second in [2, 1, 3] {
+            add(&queue, second);
+        }
         assert_eq!((taken(&queue, 5), queue.next_due()), (String::new(), Some(at(6))));
         assert_eq!((taken(&queue, 7), queue.next_due()), ("12".to_owned(), Some(at(8))));
         assert_eq!((taken(&queue, 99), queue.next_due()), ("3".to_owned(), None));
@@ -383,7 +374,9 @@ mod tests {
     #[test]
     fn turned_round_the_latest_that_can_be_told_goes_first() {
         let queue = queue(delayed(true), 9);
-        [1, 2, 3, 8].map(|second| add(&queue, second));
+        for second in [1, 2, 3, 8] {
+            add(&queue, second);
+        }
         assert_eq!(taken(&queue, 5), "");
         assert_eq!(taken(&queue, 6), "321");
         assert_eq!(taken(&queue, 13), "8");
