@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use dialplane::ledger::{Kept, Ledger, Stray};
+use dialplane::{
+    call::Call,
+    ledger::{Kept, Ledger, Stray},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -41,7 +44,7 @@ pub async fn calls_are_found_by_their_vendors_ids(ledger: Shared) {
         lists(&[&["v-1"], &["none"], &["V-2", "v-2"], &["v-2", "none"], &[], &["v-2", "V-2"]]);
     let found = ledger.find(VENDOR, asked).await.unwrap();
     let expected = [Some(one), None, Some(capital), Some(two), None, Some(capital)];
-    assert_eq!(found, expected.map(Option::cloned));
+    assert_eq!(found, expected.map(Option::<&Call>::cloned));
     let found = ledger.find("other", lists(&[&["v-1"], &["v-2"]])).await.unwrap();
     assert_eq!(found, [Some(other.clone()), None]);
     assert_eq!(ledger.find(VENDOR, Vec::new()).await.unwrap(), []);
