@@ -163,6 +163,9 @@ impl Vendor for Toy {
         let read = |outgoing: &Outgoing<'_>| match &taken {
             None => Placement::Fault(fault_of_status(reply)),
             Some(taken) => match taken.get(&outgoing.id.to_string()) {
+                Some(id) if id.trim().is_empty() => {
+                    Placement::Fault(Fault::new(Cause::InDoubt, "NO_ID", "taken without an id"))
+                }
                 Some(id) => Placement::Accepted {
                     vendor_call_id: Some(id.clone()),
                     vendor_request_id: None,
