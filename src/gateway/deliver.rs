@@ -13,7 +13,7 @@ use super::{
     dispatch::is_final,
 };
 use crate::{
-    call::{Call, CallId, Observation, Position, Report, Selector},
+    call::{Call, CallId, CallState, Observation, Position, Report, Selector},
     http::Delivery,
     ledger::{Kept, LedgerError, News, Stray},
     vendors::{Callback, Push, Pushed, Told, bounds::MAX_ID_BYTES},
@@ -297,7 +297,12 @@ impl Gateway {
         let at = self.inner.clock.now();
         let mut heard = Heard::default();
         for Known { call, vendor_call_id, said } in pieces {
-            let (report, due) = match callback.told(said, &placed(call)) {
+            // Nobody can know of a call that was not handed over.
+            let told = match call.state {
+                CallState::Scheduled => Told::Nothing,
+                _ => callback.told(said, &placed(call)),
+            };
+            let (report, due) = match told {
                 Told::Nothing => {
                     heard.counts.ignored += 1;
                     continue;

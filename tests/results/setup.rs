@@ -204,19 +204,22 @@ fn configuration(sandbox: &Sandbox, callbacks: SocketAddr, ways: &Ways) -> Strin
 }
 
 fn webhooks(callbacks: SocketAddr, ways: &Ways) -> Webhooks {
-    let phonon =
-        SYSTEMS.iter().filter(|(_, flow)| !flow.is_empty()).map(|(name, flow)| PhononWebhook {
-            flow: Some((*flow).to_owned()),
-            url: format!("http://{callbacks}/callbacks/{name}"),
-            user: USER.to_owned(),
-            password: PASSWORD.to_owned(),
-            body: ways.phonon,
-        });
+    let flows = SYSTEMS
+        .iter()
+        .filter(|(_, flow)| !flow.is_empty())
+        .map(|(name, flow)| ((*flow).to_owned(), format!("http://{callbacks}/callbacks/{name}")));
+    let phonon = PhononWebhook {
+        flows: flows.collect(),
+        user: USER.to_owned(),
+        password: PASSWORD.to_owned(),
+        body: ways.phonon,
+        ..PhononWebhook::default()
+    };
     let mobtexting = MobTextingWebhook {
         url: format!("http://{callbacks}/callbacks/mobtexting"),
         secret: SECRET.to_owned(),
         token: TOKEN.to_owned(),
         body: ways.mobtexting,
     };
-    Webhooks { phonon: phonon.collect(), mobtexting: Some(mobtexting), knovvu: true }
+    Webhooks { phonon: Some(phonon), mobtexting: Some(mobtexting), knovvu: true }
 }

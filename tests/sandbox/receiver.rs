@@ -113,7 +113,13 @@ impl Receiver {
 
     pub fn phonon(&self, body: PhononBody) -> Option<PhononWebhook> {
         let url = format!("{}/{{system}}/{{flow}}", self.url);
-        Some(PhononWebhook { url, user: "user".into(), password: "pass word".into(), body })
+        Some(PhononWebhook {
+            url,
+            user: "user".into(),
+            password: "pass word".into(),
+            body,
+            ..PhononWebhook::default()
+        })
     }
 
     pub fn mobtexting(&self, body: MobTextingBody) -> Option<MobTextingWebhook> {

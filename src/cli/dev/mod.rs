@@ -1,26 +1,31 @@
 //! `dialplane dev`: the whole thing at work on one machine.
 
-use std::{net::SocketAddr, path::Path, process::ExitCode, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 use super::{asked_to_stop, fail, run::Running, say, start};
 use crate::{
     config::{Config, Listen},
     proto::{
-        Call, CallSpec, CallState, CreateCallsRequest, GetCallResultsRequest,
+        Call, CallSpec, CallState, CreateCallsRequest, WatchCallResultsRequest,
         call_service_client::CallServiceClient,
     },
-    sandbox::{Options, Pace, Sandbox, Urls},
+    sandbox::{
+        MobTextingBody, MobTextingWebhook, Options, Pace, PhononWebhook, Sandbox, Urls, Webhooks,
+    },
 };
 
 mod show;
 
 use show::Show;
 
-/// How often the calls are asked about.
-const POLL: Duration = Duration::from_millis(200);
 /// Simulated calls are over long before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +39,14 @@ const DEMONSTRATION: [(&str, &str); 6] = [
     ("knovvu", "+905300000603"),
 ];
 
+/// Phonon's accounts by the flow that each of them runs, as in `dev.toml`.
+const PHONON_FLOWS: [(&str, &str); 4] = [
+    ("phonon-outbound", "OutBnd01"),
+    ("phonon-dialer", "Dialer01"),
+    ("phonon-multicast", "MultiC01"),
+    ("phonon-bulk", "MultiC02"),
+];
+
 pub(super) async fn run(listen: SocketAddr, sandbox: SocketAddr) -> ExitCode {
     let options = Options { listen: sandbox, pace: Pace::Lifelike, ..Options::default() };
     let sandbox = match Sandbox::start(options).await {
@@ -42,7 +55,13 @@ pub(super) async fn run(listen: SocketAddr, sandbox: SocketAddr) -> ExitCode {
             return fail(format!("the simulated vendors can't listen on {sandbox}: {error}"), 1);
         }
     };
-    let config = match configuration(listen, &sandbox.urls()) {
+    let callbacks = match free_address().await {
+        Ok(address) => address,
+        Err(error) => return fail(format!("no port is free for callbacks: {error}"), 1),
+    };
+    // Nobody outside of this process has to know it.
+    let password = uuid::Uuid::new_v4().simple().to_string();
+    let config = match configuration(listen, callbacks, &password, &sandbox.urls()) {
         Ok(config) => config,
         Err(error) => return fail(error, 1),
     };
@@ -52,8 +71,9 @@ pub(super) async fn run(listen: SocketAddr, sandbox: SocketAddr) -> ExitCode {
             return fail(format!("{error} (--listen 127.0.0.1:0 takes any free port)"), 1);
         }
     };
+    sandbox.set_webhooks(webhooks(callbacks, &password));
     say(format!(
-        "gateway on {}, simulated vendors on http://{}",
+        "gateway on {}, simulated vendors on http://{}, posting results to http://{callbacks}",
         running.address(),
         sandbox.address()
     ));
@@ -74,10 +94,23 @@ pub(super) async fn run(listen: SocketAddr, sandbox: SocketAddr) -> ExitCode {
     code
 }
 
+/// Knovvu is told with each call where to post, so the address has to be known before the
+/// gateway listens there.
+async fn free_address() -> std::io::Result<SocketAddr> {
+    tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()
+}
+
 /// The configuration of the demonstration, read as any other.
-fn configuration(listen: SocketAddr, urls: &Urls) -> Result<Config, String> {
+fn configuration(
+    listen: SocketAddr,
+    callbacks: SocketAddr,
+    password: &str,
+    urls: &Urls,
+) -> Result<Config, String> {
     let text = include_str!("dev.toml")
         .replace("{listen}", &listen.to_string())
+        .replace("{callbacks}", &callbacks.to_string())
+        .replace("{push-password}", password)
         .replace("{phonon}", &urls.phonon)
         .replace("{phonon-bulk}", &urls.phonon_bulk)
         .replace("{phonon-results}", &urls.phonon_results)
@@ -86,30 +119,48 @@ fn configuration(listen: SocketAddr, urls: &Urls) -> Result<Config, String> {
     Config::parse(&text, Path::new("."), &|_| None).map_err(|problems| problems.to_string())
 }
 
+/// Where the simulated vendors post results: as set in each vendor's portal.
+fn webhooks(callbacks: SocketAddr, password: &str) -> Webhooks {
+    let flows = PHONON_FLOWS
+        .into_iter()
+        .map(|(vendor, flow)| (flow.to_owned(), format!("http://{callbacks}/callbacks/{vendor}")));
+    let phonon = PhononWebhook {
+        flows: flows.collect(),
+        user: "phonon".to_owned(),
+        password: password.to_owned(),
+        ..PhononWebhook::default()
+    };
+    let mobtexting = MobTextingWebhook {
+        url: format!("http://{callbacks}/callbacks/mobtexting"),
+        secret: password.to_owned(),
+        token: password.to_owned(),
+        body: MobTextingBody::default(),
+    };
+    Webhooks { phonon: Some(phonon), mobtexting: Some(mobtexting), knovvu: true }
+}
+
 async fn demonstrate(running: &Running) -> Result<(), Box<dyn std::error::Error>> {
     let Listen::Tcp(address) = running.address() else { return Ok(()) };
     let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
     let mut client = CallServiceClient::new(channel);
     let mut show = Show::new();
-    let mut ids = Vec::new();
+    let mut call_ids = Vec::new();
     for (route, number) in DEMONSTRATION {
         let call = place(&mut client, route, number).await?;
         show.update(&call);
-        ids.push(call.call_id);
+        call_ids.push(call.call_id);
     }
-    let started = Instant::now();
-    loop {
-        let request = GetCallResultsRequest {
-            call_ids: ids.clone(),
-            max_staleness: Some(prost_types::Duration::default()),
-            ..GetCallResultsRequest::default()
-        };
-        let calls = client.get_call_results(request).await?.into_inner().calls;
-        calls.iter().for_each(|call| show.update(call));
-        if calls.iter().all(is_over) || started.elapsed() > PATIENCE {
-            break;
+    let request = WatchCallResultsRequest { call_ids, ..WatchCallResultsRequest::default() };
+    let mut changes = client.watch_call_results(request).await?.into_inner();
+    let watch = async {
+        // It ends when all are over.
+        while let Some(change) = changes.message().await? {
+            change.call.iter().for_each(|call| show.update(call));
         }
-        sleep(POLL).await;
+        Ok::<(), tonic::Status>(())
+    };
+    if let Ok(watched) = timeout(PATIENCE, watch).await {
+        watched?;
     }
     show.finish();
     Ok(())
@@ -135,13 +186,12 @@ async fn place(
     calls.into_iter().next().ok_or_else(|| "the gateway answered without a call".into())
 }
 
-/// Final, or as final as asking can make it: Phonon's bulk lane gives no id to ask by.
 fn is_over(call: &Call) -> bool {
     match call.state() {
-        CallState::Accepted => call.vendor_call_id.is_empty(),
         CallState::Unspecified
         | CallState::Scheduled
         | CallState::Dispatching
+        | CallState::Accepted
         | CallState::Unconfirmed
         | CallState::Ringing
         | CallState::InProgress => false,
@@ -151,7 +201,7 @@ fn is_over(call: &Call) -> bool {
 
 fn tell_what_next(running: &Running, urls: &Urls) {
     say("");
-    say("phonon-bulk stays ACCEPTED: its vendor can't be asked, it only posts results.");
+    say("Each vendor posted these results by itself; Knovvu's post is a hint, and it was asked.");
     say(format!("What the simulated vendors dialled: curl {}/dialed", urls.sandbox));
     say("The last two digits of a number choose what happens to it: docs/sandbox.md.");
     say("Try next, from another terminal (Ctrl-C here stops):");

@@ -24,6 +24,7 @@ pub(super) struct Show {
 
 struct Line {
     state: Option<CallState>,
+    revision: u64,
     bar: Option<ProgressBar>,
 }
 
@@ -37,13 +38,16 @@ impl Show {
 
     pub(super) fn update(&mut self, call: &Call) {
         let live = self.live.as_ref();
-        let line = self
-            .lines
-            .entry(call.call_id.clone())
-            .or_insert_with(|| Line { state: None, bar: live.map(|all| all.add(spinner())) });
-        if line.state == Some(call.state()) {
+        let line = self.lines.entry(call.call_id.clone()).or_insert_with(|| Line {
+            state: None,
+            revision: 0,
+            bar: live.map(|all| all.add(spinner())),
+        });
+        // Watching begins with what was before the answer to the order.
+        if call.revision <= line.revision || line.state == Some(call.state()) {
             return;
         }
+        line.revision = call.revision;
         line.state = Some(call.state());
         let text = text(call);
         match &line.bar {

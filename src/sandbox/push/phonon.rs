@@ -32,7 +32,8 @@ pub(super) fn letter(
         PhononBody::Custom => (JSON, Value::Object(custom(call, telling, part, legs)).to_string()),
         PhononBody::CustomForm => (FORM, form(&custom(call, telling, part, legs))),
     };
-    let address = webhook.url.replace("{flow}", &telling.flow);
+    let address = webhook.flows.get(&telling.flow).unwrap_or(&webhook.url);
+    let address = address.replace("{flow}", &telling.flow);
     let address = address.replace("{system}", call.system.name());
     let has_login = !webhook.user.is_empty() || !webhook.password.is_empty();
     let login = || BASE64.encode(format!("{}:{}", webhook.user, webhook.password));

@@ -1,7 +1,7 @@
 //! Reads the settings from JSON. Nothing that is wrong is repeated in the reason: it
 //! may be a secret.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -44,8 +44,16 @@ impl Webhooks {
     pub fn check(&self) -> Result<(), String> {
         if let Some(webhook) = &self.phonon {
             // What stands for the places changes neither host nor port; in those it is wrong.
-            let url = webhook.url.replace("{flow}", "AbCd1234").replace("{system}", "phonon");
-            post::loopback(&url).map_err(|reason| format!("phonon.url {reason}"))?;
+            let check = |name: &str, url: &String| {
+                let url = url.replace("{flow}", "AbCd1234").replace("{system}", "phonon");
+                post::loopback(&url).map_err(|reason| format!("phonon.{name} {reason}"))
+            };
+            if !webhook.url.is_empty() || webhook.flows.is_empty() {
+                check("url", &webhook.url)?;
+            }
+            for (flow, url) in &webhook.flows {
+                check(&format!("flows.{flow}"), url)?;
+            }
         }
         if let Some(webhook) = &self.mobtexting {
             post::loopback(&webhook.url).map_err(|reason| format!("mobtexting.url {reason}"))?;
@@ -55,14 +63,21 @@ impl Webhooks {
 }
 
 fn phonon(object: &Map<String, Value>) -> Result<PhononWebhook, String> {
-    only(object, "phonon.", &["url", "user", "password", "body"])?;
+    only(object, "phonon.", &["url", "flows", "user", "password", "body"])?;
     let text = |name| text(object, "phonon.", name);
     Ok(PhononWebhook {
         url: text("url")?,
+        flows: flows(object)?,
         user: text("user")?,
         password: text("password")?,
         body: choice(object, "phonon.body", &PHONON_BODIES)?,
     })
+}
+
+fn flows(object: &Map<String, Value>) -> Result<BTreeMap<String, String>, String> {
+    let flows = part(object, "flows")?.into_iter().flatten();
+    let text = |(flow, url): (&String, &Value)| Some((flow.clone(), url.as_str()?.to_owned()));
+    flows.map(text).collect::<Option<_>>().ok_or_else(|| "phonon.flows is no map of texts".into())
 }
 
 fn mobtexting(object: &Map<String, Value>) -> Result<MobTextingWebhook, String> {

@@ -1,6 +1,6 @@
 //! Where the simulated vendors push to, and how.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Where results are pushed to. The default is nowhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct PhononWebhook {
     /// A loopback address. `{flow}` stands for the call's flow id, `{system}` for
     /// `phonon` or `phonon-bulk`.
     pub url: String,
+    /// The addresses of single flows, by flow id, in place of `url`.
+    pub flows: BTreeMap<String, String>,
     /// For HTTP basic authentication; there is none when this and the password are
     /// empty.
     pub user: String,
