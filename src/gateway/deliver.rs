@@ -307,7 +307,12 @@ impl Gateway {
                     heard.counts.ignored += 1;
                     continue;
                 }
-                Told::Result(report) => (report, None),
+                Told::Result(report) => {
+                    // What does not tell the end may be news of it all the same.
+                    let unfinished = !report.state.is_some_and(CallState::is_final);
+                    let asks = unfinished && account.adapter().capabilities().pull_results;
+                    (report, asks.then_some(at))
+                }
                 Told::Ask => (Report::default(), Some(at)),
             };
             heard.counts.applied += 1;

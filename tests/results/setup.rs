@@ -14,7 +14,7 @@ use tonic::{Status, Streaming};
 use crate::harness::{Gateway, SECURITY_ID};
 
 /// Longer than anything here takes; a test that waits for it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const USER: &str = "phonon";
 pub const PASSWORD: &str = "phonon-push-password";
@@ -119,7 +119,10 @@ impl Town {
 
     /// Every change of a call until it is over, and the call as it is then.
     pub async fn follow(&mut self, call: &Call) -> (Vec<CallState>, Call) {
-        let changes = self.watch_call(call).await.to_the_end().await;
+        let stream = self.watch_call(call).await;
+        let Ok(changes) = timeout(PATIENCE, stream.to_the_end()).await else {
+            panic!("no end of {call:?} in sight; pushed: {:#?}", self.sandbox.pushes().last());
+        };
         for (index, change) in changes.iter().enumerate() {
             assert_eq!(change.revision, index as u64 + 1, "each change once: {changes:#?}");
         }
@@ -133,7 +136,7 @@ pub struct Stream(pub Streaming<WatchCallResultsResponse>);
 
 impl Stream {
     pub async fn next(&mut self) -> Option<Result<WatchCallResultsResponse, Status>> {
-        timeout(PATIENCE, self.0.message()).await.expect("a message in time").transpose()
+        timeout(PATIENCE * 2, self.0.message()).await.expect("a message in time").transpose()
     }
 
     /// The next change; the stream must have one.

@@ -246,7 +246,7 @@ async fn what_cannot_be_watched_is_refused_with_the_reason() {
         (ids(&["x"]), Code::InvalidArgument, "call_ids[0]"),
         (of_route("nowhere"), Code::NotFound, "ROUTE_NOT_FOUND"),
         (of_route_and_request, Code::InvalidArgument, "route"),
-        (two, Code::InvalidArgument, "call_ids"),
+        (two, Code::InvalidArgument, "request_id"),
         (cursor("x"), Code::InvalidArgument, "cursor"),
         (cursor(&elsewhere), Code::InvalidArgument, "cursor"),
         (beat(0), Code::InvalidArgument, "heartbeat_interval"),
