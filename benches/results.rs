@@ -6,7 +6,13 @@
 //! cargo bench --bench results -- --quick     a tenth of it
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing)]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing
+)]
 
 use std::{
     collections::HashMap,

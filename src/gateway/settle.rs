@@ -124,6 +124,11 @@ impl Gateway {
                     return None;
                 }
                 let end = account.give_up_at(latest);
+                // Being handed over: what comes of that will say when to look.
+                if !latest.state.is_with_vendor() {
+                    let due = Some(later(now, account.poll_interval()));
+                    return Some(News { call: call.id, observation: nothing_new(), at: now, due });
+                }
                 if now >= end {
                     return Some(given_up(latest, now));
                 }

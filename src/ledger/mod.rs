@@ -101,7 +101,8 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Changes of the selected calls in the order in which they were made, after the change
     /// with the number `after` (0 is before all), at most `limit` (at least 1): what one
     /// moment shows. Every change that a caller can see is one: each revision of each call,
-    /// from the one it was recorded with. A page may be shorter, even empty, and not the
+    /// from the one it was recorded with. One whose record can't be read is passed over, as
+    /// it is by [`Ledger::due`]. A page may be shorter, even empty, and not the
     /// last: [`Changes::more`] tells. Its [`Changes::through`] is always beyond `after` then.
     /// After a number that this ledger never gave there is nothing.
     async fn changes(

@@ -35,7 +35,7 @@ async fn ten_thousand_calls_are_over_within_two_seconds_of_their_vendors() {
     let ended: usize = {
         let mut ended = 0;
         for stream in streams {
-            let over = stream.to_the_end().await;
+            let over = stream.until_the_end().await;
             ended += over.iter().filter(|call| call.end_time.is_some()).count();
         }
         ended

@@ -120,7 +120,7 @@ impl Town {
     /// Every change of a call until it is over, and the call as it is then.
     pub async fn follow(&mut self, call: &Call) -> (Vec<CallState>, Call) {
         let stream = self.watch_call(call).await;
-        let Ok(changes) = timeout(PATIENCE, stream.to_the_end()).await else {
+        let Ok(changes) = timeout(PATIENCE, stream.until_the_end()).await else {
             panic!("no end of {call:?} in sight; pushed: {:#?}", self.sandbox.pushes().last());
         };
         for (index, change) in changes.iter().enumerate() {
@@ -145,7 +145,7 @@ impl Stream {
         (message.call.expect("a call"), message.cursor)
     }
 
-    pub async fn to_the_end(mut self) -> Vec<Call> {
+    pub async fn until_the_end(mut self) -> Vec<Call> {
         let mut changes = Vec::new();
         while let Some(message) = self.next().await {
             changes.push(message.unwrap().call.expect("a call"));

@@ -42,7 +42,7 @@ async fn history_comes_first_and_the_stream_ends_when_all_is_over() {
         })
         .await
         .unwrap();
-    let changes = town.watch(of_request("watched")).await.to_the_end().await;
+    let changes = town.watch(of_request("watched")).await.until_the_end().await;
     let seen = each_once(&changes);
     assert_eq!(seen.len(), 3);
     for (call, end) in
@@ -53,10 +53,10 @@ async fn history_comes_first_and_the_stream_ends_when_all_is_over() {
         assert_eq!(states.iter().filter(|state| **state == end).count(), 1, "{states:?}");
     }
     // Over: the same once more, by request, ids and references of one.
-    assert_eq!(town.watch(of_request("watched")).await.to_the_end().await, changes);
+    assert_eq!(town.watch(of_request("watched")).await.until_the_end().await, changes);
     let ids = created.calls.iter().map(|call| call.call_id.clone()).collect();
     let by_ids = WatchCallResultsRequest { call_ids: ids, ..Default::default() };
-    assert_eq!(town.watch(by_ids).await.to_the_end().await, changes);
+    assert_eq!(town.watch(by_ids).await.until_the_end().await, changes);
     town.stop().await;
 }
 
@@ -84,7 +84,7 @@ async fn a_request_may_be_watched_before_it_is_sent() {
         })
         .await
         .unwrap();
-    let seen = each_once(&stream.to_the_end().await);
+    let seen = each_once(&stream.until_the_end().await);
     assert_eq!(seen.len(), 21, "the one that failed at once did not end it");
     assert!(seen.values().all(|states| states.last().unwrap() != &CallState::Accepted));
     loop {
@@ -173,8 +173,8 @@ async fn a_slow_reader_misses_nothing_and_holds_up_nobody() {
         })
         .await
         .unwrap();
-    let quick = each_once(&quick.to_the_end().await);
-    let slow = each_once(&slow.to_the_end().await);
+    let quick = each_once(&quick.until_the_end().await);
+    let slow = each_once(&slow.until_the_end().await);
     assert_eq!((quick.len(), &quick), (2_000, &slow));
     town.stop().await;
 }

@@ -187,16 +187,16 @@ async fn place(
 }
 
 fn is_over(call: &Call) -> bool {
-    match call.state() {
+    !matches!(
+        call.state(),
         CallState::Unspecified
-        | CallState::Scheduled
-        | CallState::Dispatching
-        | CallState::Accepted
-        | CallState::Unconfirmed
-        | CallState::Ringing
-        | CallState::InProgress => false,
-        _ => true,
-    }
+            | CallState::Scheduled
+            | CallState::Dispatching
+            | CallState::Accepted
+            | CallState::Unconfirmed
+            | CallState::Ringing
+            | CallState::InProgress
+    )
 }
 
 fn tell_what_next(running: &Running, urls: &Urls) {

@@ -8,7 +8,10 @@ use super::{
     row::{self, Trouble},
     sql,
 };
-use crate::{call::Call, ledger::Due};
+use crate::{
+    call::Call,
+    ledger::{Due, LedgerError},
+};
 
 const NANOSECONDS: i128 = 1_000_000;
 
@@ -47,7 +50,14 @@ pub fn due(
             due.next = time;
             break;
         }
-        due.calls.push(row::call(row)?);
+        match row::call(row) {
+            Ok(call) => due.calls.push(call),
+            // One that nobody can read must not keep the others from being looked at.
+            Err(Trouble::Refused(error @ LedgerError::Unreadable { .. })) => {
+                tracing::error!(%error, vendor, "a call that is due is passed over");
+            }
+            Err(trouble) => return Err(trouble),
+        }
     }
     Ok(due)
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     call::{CallId, ClientReference, Selection, Selector},
-    ledger::Changes,
+    ledger::{Changes, LedgerError},
 };
 
 /// Changes that one read walks past.
@@ -191,9 +191,18 @@ fn load(connection: &Connection, found: Found) -> Result<Changes, Trouble> {
         }
         let mut rows = statement.query([integer(number)])?;
         if let Some(row) = rows.next()? {
-            let (change, length) = row::change(row)?;
-            bytes += length;
-            page.changes.push(change);
+            match row::change(row) {
+                Ok((change, length)) => {
+                    bytes += length;
+                    page.changes.push(change);
+                }
+                // Nobody will ever read it, and whoever comes after it should not wait for
+                // that.
+                Err(Trouble::Refused(error @ LedgerError::Unreadable { .. })) => {
+                    tracing::error!(%error, number, "a change is passed over");
+                }
+                Err(trouble) => return Err(trouble),
+            }
         }
     }
     Ok(page)

@@ -182,6 +182,19 @@ async fn a_spoilt_record_is_named_and_not_quoted() {
     assert!(!error.contains("12345"), "{error}");
     let neighbour = ledger.observe(vec![dispatching(request.calls[1].id)]).await.unwrap();
     assert_eq!(neighbour[0].revision, 2);
+
+    // Whoever follows all changes, or looks after all that is due, is not held up by it.
+    with_writer(&ledger, move |connection| {
+        connection.execute("UPDATE calls SET due = 1", ()).unwrap();
+    })
+    .await;
+    let changes = ledger.changes(&Selection::All, 0, 100).await.unwrap();
+    let seen: Vec<_> = changes.changes.iter().map(|change| change.call.id).collect();
+    assert_eq!(seen, [request.calls[1].id; 2]);
+    assert_eq!((changes.through, changes.more), (3, false));
+    let due = ledger.due("phonon-in", Timestamp::now(), 100).await.unwrap();
+    assert_eq!(due.calls.iter().map(|call| call.id).collect::<Vec<_>>(), [request.calls[1].id]);
+    assert_eq!(due.next, None);
     ledger.close().await;
 }
 
