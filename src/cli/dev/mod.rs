@@ -210,4 +210,11 @@ fn tell_what_next(running: &Running, urls: &Urls) {
         "grpcurl -plaintext -d '{{\"route\":\"knovvu\",\"calls\":[{{\"to\":[\"+905300000001\"]}}]}}' {} dialplane.v1.CallService/CreateCalls",
         running.address()
     ));
+    say("");
+    say("And to see every change of every call from now on:");
+    say("");
+    say(format!(
+        "grpcurl -plaintext -d '{{}}' {} dialplane.v1.CallService/WatchCallResults",
+        running.address()
+    ));
 }
