@@ -1,12 +1,8 @@
-//! A ledger that fails and waits when a test says so. What vendors post is found and kept
-//! in memory; all else is SQLite's.
+//! A ledger that fails and waits when a test says so; all else is SQLite's.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -23,9 +19,8 @@ use tokio::sync::{Semaphore, watch};
 #[derive(Debug)]
 pub struct Watched {
     sqlite: SqliteLedger,
-    /// Calls by vendor and the vendor's id.
-    known: Mutex<HashMap<(String, String), CallId>>,
-    kept: Mutex<Vec<(i64, Stray)>>,
+    /// How much is kept of calls that are not known.
+    kept: AtomicUsize,
     /// When calls are to be looked at again.
     pub due: Mutex<Vec<(CallId, Timestamp)>>,
     /// So many changes fail.
@@ -40,8 +35,7 @@ impl Watched {
     pub fn new() -> Self {
         Self {
             sqlite: SqliteLedger::open("sqlite::memory:").unwrap(),
-            known: Mutex::default(),
-            kept: Mutex::default(),
+            kept: AtomicUsize::new(0),
             due: Mutex::default(),
             failures: AtomicUsize::new(0),
             open: watch::channel(true).0,
@@ -50,7 +44,7 @@ impl Watched {
     }
 
     pub fn kept_count(&self) -> usize {
-        self.kept.lock().unwrap().len()
+        self.kept.load(Ordering::SeqCst)
     }
 
     async fn begin(&self) -> Result<(), LedgerError> {
@@ -59,18 +53,6 @@ impl Watched {
         let left =
             self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if left.is_ok() { Err(LedgerError::Failed("the disk is full".into())) } else { Ok(()) }
-    }
-
-    fn id_of(&self, vendor: &str, ids: &[String]) -> Option<CallId> {
-        let known = self.known.lock().unwrap();
-        ids.iter().find_map(|id| known.get(&(vendor.to_owned(), id.clone())).copied())
-    }
-
-    async fn call(&self, id: Option<CallId>) -> Result<Option<Call>, LedgerError> {
-        let Some(id) = id else { return Ok(None) };
-        let start = Position { entries: 0, within: None };
-        let page = self.sqlite.page(&Selector::Calls(vec![id]), start, 1).await?;
-        Ok(page.calls.into_iter().next().map(|(call, _)| call))
     }
 }
 
@@ -81,12 +63,6 @@ impl Ledger for Watched {
         let due: Vec<_> = news.iter().filter_map(|news| Some((news.call, news.due?))).collect();
         let calls = self.sqlite.observe(news).await?;
         self.due.lock().unwrap().extend(due);
-        let mut known = self.known.lock().unwrap();
-        for call in &calls {
-            if let Some(id) = &call.vendor_call_id {
-                known.insert((call.vendor.clone(), id.clone()), call.id);
-            }
-        }
         Ok(calls)
     }
 
@@ -95,47 +71,29 @@ impl Ledger for Watched {
         vendor: &str,
         ids: Vec<Vec<String>>,
     ) -> Result<Vec<Option<Call>>, LedgerError> {
-        let mut calls = Vec::new();
-        for ids in ids {
-            calls.push(self.call(self.id_of(vendor, &ids)).await?);
-        }
-        Ok(calls)
+        self.sqlite.find(vendor, ids).await
     }
 
     async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError> {
         self.begin().await?;
-        let mut calls = Vec::new();
-        for stray in strays {
-            let call = self.call(self.id_of(&stray.vendor, &stray.ids)).await?;
-            if call.is_none() {
-                let mut kept = self.kept.lock().unwrap();
-                let key = kept.last().map_or(0, |(key, _)| key + 1);
-                kept.push((key, stray));
-            }
-            calls.push(call);
-        }
+        let calls = self.sqlite.keep(strays).await?;
+        self.kept.fetch_add(calls.iter().filter(|c| c.is_none()).count(), Ordering::SeqCst);
         Ok(calls)
     }
 
     async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
-        let kept = self.kept.lock().unwrap();
-        let is_meant = |stray: &Stray| stray.vendor == vendor && ids.contains(&stray.ids[0]);
-        let meant = kept.iter().filter(|(_, stray)| is_meant(stray));
-        Ok(meant
-            .map(|(key, stray)| Kept { key: *key, said: stray.said.clone(), at: stray.at })
-            .collect())
+        self.sqlite.kept(vendor, ids).await
     }
 
     async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {
-        self.kept.lock().unwrap().retain(|(key, _)| !keys.contains(key));
-        Ok(())
+        self.kept.fetch_sub(keys.len(), Ordering::SeqCst);
+        self.sqlite.forget(keys).await
     }
 
     async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError> {
-        let mut kept = self.kept.lock().unwrap();
-        let all = kept.len();
-        kept.retain(|(_, stray)| stray.at >= before);
-        Ok((all - kept.len()) as u64)
+        let dropped = self.sqlite.drop_kept(before).await?;
+        self.kept.fetch_sub(usize::try_from(dropped).unwrap(), Ordering::SeqCst);
+        Ok(dropped)
     }
 
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
