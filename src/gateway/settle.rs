@@ -167,11 +167,7 @@ impl Account {
         if !askable || !self.adapter().capabilities().pull_results {
             return end;
         }
-        let shortest = self.poll_interval();
-        let begun = begun(call);
-        let age = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
-        let pause = (age / 2).clamp(shortest, shortest.saturating_mul(GROWTH));
-        let next = later(now.max(begun), pause);
+        let next = next_question(begun(call), now, self.poll_interval());
         // The last question is asked when it is time to give up.
         if now < end { next.min(end) } else { next }
     }
@@ -180,6 +176,13 @@ impl Account {
     pub(super) fn give_up_at(&self, call: &Call) -> Timestamp {
         later(begun(call), self.give_up_after())
     }
+}
+
+/// The older a call, the longer it may well go on.
+fn next_question(begun: Timestamp, now: Timestamp, shortest: Duration) -> Timestamp {
+    let age = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
+    let pause = (age / 2).clamp(shortest, shortest.saturating_mul(GROWTH));
+    later(now.max(begun), pause)
 }
 
 /// A call that waits for its time at the vendor has not begun.
@@ -212,4 +215,47 @@ fn given_up(call: &Call, now: Timestamp) -> News {
     let report = ReportedState { state: Some(state), error, ..ReportedState::default() };
     let observation = Observation::Reported { report, asked: false };
     News { call: call.id, observation, at: now, due: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::testing::call;
+
+    #[test]
+    fn pauses_between_questions_grow_up_to_a_limit() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let (mut now, mut pauses) = (at(0), Vec::new());
+        for _ in 0..14 {
+            let next = next_question(at(0), now, Duration::from_secs(10));
+            pauses.push(next.duration_since(now).as_secs());
+            now = next;
+        }
+        assert_eq!(pauses, [10, 10, 10, 15, 22, 33, 50, 75, 113, 170, 200, 200, 200, 200]);
+        let before = next_question(at(100), at(0), Duration::from_secs(10));
+        assert_eq!(before, at(110), "not before the vendor was to begin");
+    }
+
+    #[test]
+    fn who_is_given_up_on_ended_as_far_as_is_known() {
+        let end = |call: &Call| {
+            let mut call = call.clone();
+            let news = given_up(&call, call.create_time);
+            call.apply(news.observation, news.at);
+            call
+        };
+        let accepted = end(&call(CallState::Accepted));
+        assert_eq!(accepted.state, CallState::Unknown);
+        assert_eq!(accepted.error.map(|error| error.reason.into_owned()), Some("NO_RESULT".into()));
+
+        let mut doubtful = call(CallState::Unconfirmed);
+        doubtful.error = Some(CallError::new(Cause::InDoubt, "VENDOR_ANSWER_LOST", "it is"));
+        assert_eq!(end(&doubtful).error, doubtful.error);
+
+        let mut retried = call(CallState::InProgress);
+        retried.attempts = vec![crate::call::Attempt::new(CallState::NoAnswer)];
+        assert_eq!((end(&retried).state, end(&retried).error), (CallState::NoAnswer, None));
+        retried.attempts.push(crate::call::Attempt::new(CallState::Ringing));
+        assert_eq!(end(&retried).state, CallState::Unknown);
+    }
 }

@@ -75,3 +75,24 @@ async fn nothing_is_asked_when_there_is_nothing_to_ask_and_questions_are_shared(
     assert_eq!(questions(&town), asked, "all is over");
     town.stop().await;
 }
+
+#[tokio::test]
+async fn questions_stay_within_what_the_vendor_takes() {
+    let ways = Ways { rate: "{ requests = 3, per = \"1s\" }", ..Ways::pull() };
+    let mut town = Town::start(ways).await;
+    let calls = (0..7).map(|n| to(&format!("+9199000{n:03}00"))).collect();
+    let created = town.gateway.create("mobtexting", calls).await.unwrap();
+    for call in &created.calls {
+        assert_eq!(town.follow(call).await.1.state(), CallState::Answered);
+    }
+    let log = town.sandbox.log();
+    let asked: Vec<_> =
+        log.iter().filter(|e| e.path.contains("callstatus")).map(|e| e.time).collect();
+    assert!(asked.len() >= 7);
+    for window in asked.windows(4) {
+        // As the vendor sees it: the way there takes its time, too.
+        let took = window[3].duration_since(window[0]).as_millis();
+        assert!(took >= 900, "four questions in {took} ms");
+    }
+    town.stop().await;
+}

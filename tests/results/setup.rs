@@ -45,6 +45,8 @@ pub struct Ways {
     /// `[ledger] url`.
     pub ledger: String,
     pub max_in_flight: u32,
+    /// Of every vendor.
+    pub rate: &'static str,
 }
 
 impl Default for Ways {
@@ -59,6 +61,7 @@ impl Default for Ways {
             mobtexting: MobTextingBody::default(),
             ledger: "sqlite::memory:".to_owned(),
             max_in_flight: 8,
+            rate: "{ requests = 1000, per = \"1s\" }",
         }
     }
 }
@@ -198,9 +201,9 @@ fn configuration(sandbox: &Sandbox, callbacks: SocketAddr, ways: &Ways) -> Strin
             )),
         }
         text.push_str(&format!(
-            "poll_interval = \"{}\"\ngive_up_after = \"{}\"\nmax_in_flight = {}\n\n\
+            "poll_interval = \"{}\"\ngive_up_after = \"{}\"\nmax_in_flight = {}\nrate = {}\n\n\
              [routes.{name}]\nvendors = [\"{name}\"]\n\n",
-            ways.poll_interval, ways.give_up_after, ways.max_in_flight
+            ways.poll_interval, ways.give_up_after, ways.max_in_flight, ways.rate
         ));
     }
     text
