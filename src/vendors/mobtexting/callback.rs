@@ -9,6 +9,7 @@ use super::{
     wire::{Row, text},
 };
 use crate::{
+    call::E164,
     http::Delivery,
     vendors::{
         Callback, Malformed, Placed, Push, Pushed, Told,
@@ -64,8 +65,15 @@ impl Callback for MobTexting {
             .as_deref()
             .zip(call.vendor_call_id)
             .is_some_and(|(told, known)| !results::is_same_id(told, known));
-        if is_another || is_of_another_number(row, call) {
+        let number = results::number_text(row).map(|text| text.trim().parse::<E164>().ok());
+        let is_another_number =
+            number.as_ref().and_then(Option::as_ref).is_some_and(|to| !call.to.contains(to));
+        if is_another || is_another_number {
             return Told::Nothing;
+        }
+        // Masked, as in the vendor's own sample: the id is right, so it is worth a question.
+        if number == Some(None) {
+            return Told::Ask;
         }
         // Only `id` is stated to be the call's: `mid` is that of a campaign's message, and
         // what comes with it is no more than a hint.
@@ -77,11 +85,6 @@ impl Callback for MobTexting {
 /// Never without a configured one.
 fn is_token(proof: &Proof, text: &str) -> bool {
     proof.token.as_ref().is_some_and(|token| token.is(text))
-}
-
-fn is_of_another_number(row: &Row, call: &Placed<'_>) -> bool {
-    results::number_text(row)
-        .is_some_and(|text| !text.trim().parse().is_ok_and(|number| call.to.contains(&number)))
 }
 
 fn handshake(fields: &Map<String, Value>, challenge: &Value) -> Result<Push, Malformed> {

@@ -88,7 +88,7 @@ pub fn pushed(call: &Placed<'_>, row: &Row, zone: &TimeZone) -> Option<Report> {
 ///
 /// With retries only an answer is an end: how often the vendor dials is documented as
 /// little as which attempt is the last, and after any other the phone may ring again. Such
-/// a call ends by an answer or by `give_up_after` (which a later version will enforce).
+/// a call ends by an answer or by `give_up_after`.
 fn report(rows: &[Reading<'_>], retries: bool) -> Report {
     let Some(latest) = rows.last() else { return Report::default() };
     let mut data = kept(latest.row, KEPT);
