@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
-use tokio::time::timeout;
 use tonic::Status;
 
 use super::{CallApi, answer, cursor, refusal, render, results};
 use crate::{
     call::{Selection, Violation},
-    gateway::Watch,
+    gateway::{Next, Watch},
     ledger::Change,
     proto::{WatchCallResultsRequest, WatchCallResultsResponse},
 };
@@ -46,16 +45,10 @@ impl Streaming {
         if self.broken {
             return None;
         }
-        let next = match self.heartbeat {
-            None => self.watch.next().await,
-            Some(most) => match timeout(most, self.watch.next()).await {
-                Ok(next) => next,
-                Err(_) => return Some((Ok(self.beat()), self)),
-            },
-        };
-        match next {
-            Ok(None) => None,
-            Ok(Some(change)) => Some((Ok(self.message(&change)), self)),
+        match self.watch.next(self.heartbeat).await {
+            Ok(Next::Over) => None,
+            Ok(Next::Change(change)) => Some((Ok(self.message(&change)), self)),
+            Ok(Next::Quiet) => Some((Ok(self.beat()), self)),
             Err(error) => {
                 self.broken = true;
                 Some((Err(refusal::unread(&error)), self))

@@ -68,6 +68,40 @@ impl Attempt {
         }
     }
 
+    /// Keeps what was known of it and is not told again.
+    fn keep(&mut self, before: Self) {
+        let Self {
+            key: _,
+            to,
+            state: _,
+            ring_time,
+            answer_time,
+            end_time,
+            talk_duration,
+            answered_by,
+            dtmf,
+            recording_uri,
+            vendor_state,
+            hangup_cause,
+        } = before;
+        self.ring_time = self.ring_time.or(ring_time);
+        self.answer_time = self.answer_time.or(answer_time);
+        self.end_time = self.end_time.or(end_time);
+        self.talk_duration = self.talk_duration.or(talk_duration);
+        self.answered_by = self.answered_by.or(answered_by);
+        for (text, before) in [
+            (&mut self.to, to),
+            (&mut self.dtmf, dtmf),
+            (&mut self.recording_uri, recording_uri),
+            (&mut self.vendor_state, vendor_state),
+            (&mut self.hangup_cause, hangup_cause),
+        ] {
+            if text.is_empty() {
+                *text = before;
+            }
+        }
+    }
+
     /// The earliest that is known of it.
     fn began(&self) -> Option<Timestamp> {
         [self.ring_time, self.answer_time, self.end_time].into_iter().flatten().min()
@@ -101,7 +135,8 @@ pub(super) fn take_in(known: &mut Vec<Attempt>, told: Vec<Attempt>, behind: bool
                 if other.state.moves_to(attempt.state)
                     || (!behind && other.state == attempt.state) =>
             {
-                *other = attempt;
+                let before = std::mem::replace(other, attempt);
+                other.keep(before);
             }
             Some(_) => {}
         }

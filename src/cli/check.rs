@@ -42,7 +42,12 @@ pub(super) fn run(path: &Path) -> ExitCode {
     if let Some(address) = config.server.callbacks {
         say(format!("\nresults may be posted to {address}:"));
         let posted = config.vendors.values().filter(|vendor| vendor.adapter.callback().is_some());
-        posted.for_each(|vendor| say(format!("  /callbacks/{}", vendor.name)));
+        posted.for_each(|vendor| {
+            // A proof that is in no header is in the address.
+            let in_address = vendor.adapter.callback().is_some_and(|c| c.challenge().is_none());
+            let token = if in_address { "/TOKEN" } else { "" };
+            say(format!("  /callbacks/{}{token}", vendor.name));
+        });
     }
     callback_warnings(&config).iter().for_each(|warning| say(format!("\nwarning: {warning}")));
     if !config.routes.contains_key("default") {

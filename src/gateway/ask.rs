@@ -51,13 +51,16 @@ impl Gateway {
         let unreachable = &AtomicBool::new(false);
         let answers: Vec<_> = stream::iter(questions)
             .map(|calls| async move {
-                let turn = account.question_turn().await;
-                // The wait may have been long.
                 if unreachable.load(Ordering::Relaxed) {
                     return None;
                 }
-                if gateway.is_stopping() {
+                let stop = &gateway.inner.stopping;
+                let Some(turn) = stop.run_until_cancelled(account.question_turn()).await else {
                     return Some(Err(stopping()));
+                };
+                // The wait may have been long.
+                if unreachable.load(Ordering::Relaxed) {
+                    return None;
                 }
                 let answer = gateway.ask_about(account, calls).await;
                 drop(turn);

@@ -118,6 +118,42 @@ impl Gateway {
         }
     }
 
+    /// Applies what is kept of calls that are known by now: those of a run that ended right
+    /// between learning a vendor's id and looking what was kept under it.
+    pub(super) async fn apply_strays(&self) {
+        let mut after = 0;
+        loop {
+            let names = match self.inner.ledger.strays(after, PIECES).await {
+                Ok(names) => names,
+                Err(error) => {
+                    tracing::warn!(%error, "news of unknown calls can't be looked through");
+                    return;
+                }
+            };
+            let Some(last) = names.last() else { return };
+            after = last.key;
+            for account in self.inner.accounts.values() {
+                let own = names.iter().filter(|name| name.vendor == account.name());
+                let ids: Vec<_> =
+                    own.map(|name| account.adapter().aliases(&name.vendor_call_id)).collect();
+                if ids.is_empty() {
+                    continue;
+                }
+                match self.inner.ledger.find(account.name(), ids).await {
+                    Ok(calls) => {
+                        let mut calls: Vec<_> = calls.into_iter().flatten().collect();
+                        calls.sort_by_key(|call| call.id);
+                        calls.dedup_by_key(|call| call.id);
+                        self.apply_kept(account, calls).await;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, vendor = account.name(), "news that came early can't be looked up");
+                    }
+                }
+            }
+        }
+    }
+
     /// Drops what was kept for too long. To be called every few minutes.
     pub async fn drop_strays(&self) {
         let now = self.inner.clock.now();
@@ -355,7 +391,7 @@ impl Gateway {
     fn stray(&self, account: &Account, piece: &Pushed) -> Option<Stray> {
         let ids = account.adapter().aliases(vendor_call_id(piece)?);
         let fits = piece.said.to_string().len() <= MAX_KEPT_BYTES;
-        fits.then(|| Stray {
+        (fits && piece.keep).then(|| Stray {
             vendor: account.name().to_owned(),
             ids,
             said: piece.said.clone(),

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Gateway, account::Account};
+use super::{Gateway, account::Account, settle::nothing_new};
 use crate::{
     call::{Call, CallError, Cause, Observation},
     ledger::{Claim, LedgerError, News},
@@ -159,6 +159,7 @@ impl Gateway {
             // A vendor may tell what became of a call before it answers.
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
+                self.look_sooner(&account, &news, &recorded).await;
                 self.apply_kept(&account, recorded).await
             }
             Err(error) => {
@@ -171,6 +172,7 @@ impl Gateway {
                     match recorded {
                         Ok(recorded) => {
                             first_look.inspect(|time| account.agenda.is_due(*time));
+                            gateway.look_sooner(&account, &news, &recorded).await;
                             gateway.apply_kept(&account, recorded).await;
                         }
                         Err(error) => {
@@ -192,6 +194,36 @@ impl Gateway {
                     Call { revision, ..call }
                 };
                 calls.into_iter().map(unconfirmed).collect()
+            }
+        }
+    }
+
+    /// A vendor's push may have named a call while it was being handed over: then there is
+    /// something to ask by, though the answer to the order had nothing. A failure only costs
+    /// questions.
+    async fn look_sooner(&self, account: &Account, news: &[News], recorded: &[Call]) {
+        let named = |(news, call): &(&News, &Call)| {
+            !names_it(&news.observation) && call.vendor_call_id.is_some() && !call.state.is_final()
+        };
+        let sooner: Vec<_> = news
+            .iter()
+            .zip(recorded)
+            .filter(named)
+            .map(|(news, call)| News {
+                call: call.id,
+                observation: nothing_new(),
+                at: news.at,
+                due: Some(account.next_look(call, true, news.at)),
+            })
+            .collect();
+        let first = sooner.iter().filter_map(|news| news.due).min();
+        if first.is_none() {
+            return;
+        }
+        match self.inner.ledger.observe(sooner).await {
+            Ok(_) => drop(first.inspect(|time| account.agenda.is_due(*time))),
+            Err(error) => {
+                tracing::warn!(%error, vendor = account.name(), "calls can't be looked at sooner");
             }
         }
     }

@@ -50,7 +50,7 @@ pub use prepare::{CreateOrder, Draft, Prepared};
 pub use pushes::PushCounts;
 pub use recover::Recovery;
 pub use results::{Results, ResultsQuery, Warning};
-pub use watch::Watch;
+pub use watch::{Next, Watch};
 
 /// The gateway. Cloning it is cheap, and all clones are one.
 #[derive(Debug, Clone)]

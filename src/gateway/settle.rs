@@ -40,6 +40,7 @@ impl Gateway {
 
     async fn look_through_strays(self) {
         while !self.is_stopping() {
+            self.apply_strays().await;
             self.drop_strays().await;
             self.pause(LONGEST_PAUSE).await;
         }
@@ -65,7 +66,7 @@ impl Gateway {
                 self.rest(&account, due.next, now).await;
                 continue;
             }
-            match self.look_at(&account, due.calls, now).await {
+            match self.look_at(&account, due.calls, by).await {
                 Looked::Well => failures = 0,
                 Looked::InVain(wait) => {
                     failures += 1;
@@ -97,58 +98,57 @@ impl Gateway {
     }
 
     /// Asks about the calls that can be asked about, gives up on those whose time has
-    /// passed, and puts off the rest.
-    async fn look_at(&self, account: &Arc<Account>, calls: Vec<Call>, now: Timestamp) -> Looked {
+    /// passed by then, and puts off the rest.
+    async fn look_at(&self, account: &Arc<Account>, calls: Vec<Call>, by: Timestamp) -> Looked {
         let with_vendor: Vec<&Call> = calls.iter().filter(|c| c.state.is_with_vendor()).collect();
-        let (round, unasked) = round(account, &with_vendor);
+        let (round, _) = round(account, &with_vendor);
         let mut asked: HashMap<CallId, Option<Call>> = HashMap::new();
-        let mut wait = None;
-        let mut failed = unasked.iter().any(|w| w.error.cause == Cause::Unreachable);
+        let mut failed = None;
         if let Some(round) = round {
             asked.extend(round.questions.iter().flatten().map(|call| (call.id, None)));
             let (fresh, warnings) = self.clone().ask_vendor(round).await;
+            let in_vain = fresh.is_empty();
             asked.extend(fresh.into_iter().map(|call| (call.id, Some(call))));
-            wait = warnings.iter().filter_map(|w| w.error.retry_after).max();
             if let Some(warning) = warnings.first() {
-                failed = true;
                 tracing::warn!(vendor = account.name(), reason = %warning.error.reason, "open calls can't be asked about");
+                let wait = warnings.iter().filter_map(|w| w.error.retry_after).max();
+                failed = in_vain.then_some(wait);
             }
         }
-        let now = self.inner.clock.now().max(now);
+        if self.is_stopping() {
+            return Looked::Well;
+        }
+        let now = self.inner.clock.now();
         let news: Vec<_> = calls
             .iter()
             .filter_map(|call| {
-                let known = asked.get(&call.id);
-                let latest = known.and_then(Option::as_ref).unwrap_or(call);
-                if latest.state.is_final() {
-                    return None;
-                }
+                let answer = asked.get(&call.id);
+                let latest = answer.and_then(Option::as_ref).unwrap_or(call);
                 let end = account.give_up_at(latest);
-                // Being handed over: what comes of that will say when to look.
-                if !latest.state.is_with_vendor() {
-                    let due = Some(later(now, account.poll_interval()));
-                    return Some(News { call: call.id, observation: nothing_new(), at: now, due });
-                }
-                if now >= end {
-                    return Some(given_up(latest, now));
-                }
-                // There is nothing to ask by, now or later, unless an id is learned; or
-                // somebody else asks, and will say when the call is looked at next.
-                let pointless = known.is_none() && !account.asking.contains(call.id);
-                pointless.then(|| News {
-                    call: call.id,
-                    observation: nothing_new(),
-                    at: now,
-                    due: Some(end),
-                })
+                let due = match answer {
+                    _ if latest.state.is_final() => return None,
+                    // Being handed over: what comes of that will say when to look.
+                    _ if !latest.state.is_with_vendor() => later(now, account.poll_interval()),
+                    // Not `now`: what is due by then is looked at now.
+                    _ if end <= by.max(now) => return Some(given_up(latest, now)),
+                    // What it was answered said when to look again.
+                    Some(Some(_)) => return None,
+                    // The next one may fare better, and this one come later again.
+                    Some(None) => account.next_look(call, true, now),
+                    // Somebody else asks, and will say when to look again.
+                    None if account.asking.contains(call.id) => later(now, PAUSE),
+                    // There is nothing to ask by, now or later, unless an id is learned.
+                    None => end,
+                };
+                let observation = nothing_new();
+                Some(News { call: call.id, observation, at: now, due: Some(due) })
             })
             .collect();
-        let progress = !news.is_empty() || asked.values().any(Option::is_some);
         if let Err(error) = self.inner.ledger.observe(news).await {
             tracing::warn!(%error, vendor = account.name(), "open calls can't be put off");
             return Looked::InVain(Some(PAUSE));
         }
-        if failed || !progress { Looked::InVain(wait) } else { Looked::Well }
+        failed.map_or(Looked::Well, Looked::InVain)
     }
 }
 
@@ -195,7 +195,8 @@ fn later(time: Timestamp, wait: Duration) -> Timestamp {
     time.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-fn nothing_new() -> Observation {
+/// No news: only [`News::due`] is meant.
+pub(super) fn nothing_new() -> Observation {
     Observation::Reported { report: ReportedState::default(), asked: false }
 }
 

@@ -85,6 +85,10 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// all is kept this costs nothing.
     async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError>;
 
+    /// Of whose ids something is kept, in the order in which it was, after a key (0 is before
+    /// all).
+    async fn strays(&self, after: i64, limit: usize) -> Result<Vec<StrayName>, LedgerError>;
+
     /// Removes what was kept and is dealt with. Keys of what is gone do no harm.
     async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError>;
 
@@ -198,6 +202,17 @@ pub struct Stray {
     pub said: Value,
     /// When.
     pub at: Timestamp,
+}
+
+/// Whose news is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrayName {
+    /// Its place: [`Kept::key`].
+    pub key: i64,
+    /// Whose id it is.
+    pub vendor: String,
+    /// The id under which it is kept.
+    pub vendor_call_id: String,
 }
 
 /// News that was kept.

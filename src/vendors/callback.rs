@@ -59,8 +59,11 @@ pub struct Pushed {
     pub vendor_call_id: Option<String>,
     /// Ours, where the vendor gives it back.
     pub call_id: Option<CallId>,
-    /// What [`Callback::told`] reads. Kept as it is when the call is not known yet.
+    /// What [`Callback::told`] reads.
     pub said: Value,
+    /// Whether it is worth keeping while its call is not known yet: what may well be of no
+    /// call at all, and is no more than a hint, is not.
+    pub keep: bool,
 }
 
 impl fmt::Debug for Push {
@@ -208,7 +211,7 @@ mod tests {
     #[test]
     fn what_was_said_does_not_print() {
         let said = serde_json::json!({ "to": "919900000001", "validation_key": "sesame" });
-        let pushed = Pushed { vendor_call_id: None, call_id: None, said: said.clone() };
+        let pushed = Pushed { vendor_call_id: None, call_id: None, said: said.clone(), keep: true };
         let handshake = Push::Handshake { proof: Some("sesame".to_owned()), answer: said };
         let printed = format!("{:?} {handshake:?}", Push::News(vec![pushed]));
         assert!(!printed.contains("9199") && !printed.contains("sesame"), "{printed}");

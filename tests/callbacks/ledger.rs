@@ -10,7 +10,7 @@ use dialplane::{
     call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
     ledger::{
         Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
-        RequestRecord, Stray, sqlite::SqliteLedger,
+        RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
     },
 };
 use jiff::Timestamp;
@@ -85,6 +85,9 @@ impl Ledger for Watched {
         self.sqlite.kept(vendor, ids).await
     }
 
+    async fn strays(&self, after: i64, limit: usize) -> Result<Vec<StrayName>, LedgerError> {
+        self.sqlite.strays(after, limit).await
+    }
     async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {
         self.kept.fetch_sub(keys.len(), Ordering::SeqCst);
         self.sqlite.forget(keys).await

@@ -45,6 +45,7 @@ impl Callback for Proof {
             vendor_call_id: text(piece, "id"),
             call_id: text(piece, "ours").and_then(|id| id.parse().ok()),
             said: piece.clone(),
+            keep: true,
         };
         Ok(Push::News(pieces.iter().map(piece).collect()))
     }

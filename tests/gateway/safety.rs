@@ -15,7 +15,7 @@ use dialplane::{
     gateway::{self, Clock, CreateOrder, Draft},
     ledger::{
         Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
-        RequestRecord, Stray, sqlite::SqliteLedger,
+        RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
     },
     proto::{Call, CallSpec, CallState, CreateCallsRequest, GetCallResultsRequest},
     sandbox::{Options, Sandbox},
@@ -263,6 +263,9 @@ impl Ledger for Failing {
     }
     async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
         self.ledger.kept(vendor, ids).await
+    }
+    async fn strays(&self, after: i64, limit: usize) -> Result<Vec<StrayName>, LedgerError> {
+        self.ledger.strays(after, limit).await
     }
     async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {
         self.ledger.forget(keys).await

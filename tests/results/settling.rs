@@ -1,6 +1,6 @@
 //! What the gateway does by itself about calls whose end it is not told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dialplane::proto::{CallSpec, CallState, RetryPolicy};
 
@@ -8,6 +8,16 @@ use crate::{
     harness::{Explained, to},
     setup::{Town, Ways},
 };
+
+/// A call that only an answer ends, to a number that does not answer.
+fn endless(number: &str) -> CallSpec {
+    let interval = Some(prost_types::Duration { seconds: 300, nanos: 0 });
+    CallSpec { retry: Some(RetryPolicy { interval, ..Default::default() }), ..to(number) }
+}
+
+fn questions(town: &Town) -> usize {
+    town.sandbox.log().iter().filter(|exchange| exchange.path.contains("callstatus")).count()
+}
 
 #[tokio::test]
 async fn what_never_ends_is_given_up_on() {
@@ -30,11 +40,7 @@ async fn what_never_ends_is_given_up_on() {
 async fn a_call_whose_vendor_may_dial_again_ends_as_its_last_attempt_did() {
     let ways = Ways { give_up_after: "2s", ..Ways::pull() };
     let mut town = Town::start(ways).await;
-    let retry = RetryPolicy {
-        interval: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
-        ..Default::default()
-    };
-    let spec = CallSpec { retry: Some(retry), ..to("+919900000002") };
+    let spec = endless("+919900000002");
     let call = town.gateway.create("mobtexting", vec![spec]).await.unwrap().calls.remove(0);
     let (states, end) = town.follow(&call).await;
     assert_eq!(end.state(), CallState::NoAnswer, "{states:?}");
@@ -94,5 +100,60 @@ async fn questions_stay_within_what_the_vendor_takes() {
         let took = window[3].duration_since(window[0]).as_millis();
         assert!(took >= 900, "four questions in {took} ms");
     }
+    town.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_moments_of_a_call_are_no_flood_of_questions() {
+    let ways = Ways { give_up_after: "1500ms", poll_interval: "1h", ..Ways::pull() };
+    let mut town = Town::start(ways).await;
+    // The end of the second lies within what is looked at together with the first.
+    let mut calls = Vec::new();
+    for number in ["+919900000002", "+919900001002"] {
+        let created = town.gateway.create("mobtexting", vec![endless(number)]).await.unwrap();
+        calls.extend(created.calls);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    for call in &calls {
+        assert_eq!(town.follow(call).await.1.state(), CallState::NoAnswer);
+    }
+    assert!(questions(&town) <= 4, "{} questions about two calls", questions(&town));
+    town.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_the_turn_of_questions() {
+    let ways = Ways { rate: "{ requests = 1, per = \"1m\" }", ..Ways::pull() };
+    let mut town = Town::start(ways).await;
+    let calls = (0..10).map(|n| endless(&format!("+9199000{n:03}02"))).collect();
+    town.gateway.create("mobtexting", calls).await.unwrap();
+    let begun = Instant::now();
+    while questions(&town) == 0 {
+        assert!(begun.elapsed() < crate::setup::PATIENCE, "nothing is asked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let begun = Instant::now();
+    town.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_was_kept_of_a_call_is_found_after_a_crash_right_before_it_was_looked_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.db");
+    let ledger = format!("sqlite:{}", path.display());
+    let mut town = Town::start(Ways { push: false, ledger, ..Ways::default() }).await;
+    let call = town.gateway.call("knovvu", "+919900000001").await.unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let stray =
+        "INSERT INTO strays (vendor, vendor_call_id, at, said) VALUES ('knovvu', ?1, ?2, ?3)";
+    let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap();
+    let said = format!("{{\"UniqueId\":\"{}\"}}", call.vendor_call_id);
+    file.execute(stray, (&call.vendor_call_id, now, said)).unwrap();
+    file.execute("UPDATE ledger SET kept = 1", ()).unwrap();
+    let mut town = town.restart().await;
+    assert_eq!(town.follow(&call).await.1.state(), CallState::Busy);
+    let kept: i64 = file.query_row("SELECT count(*) FROM strays", (), |row| row.get(0)).unwrap();
+    assert_eq!(kept, 0);
     town.stop().await;
 }

@@ -66,7 +66,8 @@ impl Callback for Posts {
         if states.len() > MAX_PUSHED || !states.keys().all(is_id) {
             return Err(Malformed("names too many calls, or none"));
         }
-        let piece = |(id, said)| Pushed { vendor_call_id: Some(id), call_id: None, said };
+        let piece =
+            |(id, said)| Pushed { vendor_call_id: Some(id), call_id: None, said, keep: true };
         Ok(Push::News(states.into_iter().map(piece).collect()))
     }
 

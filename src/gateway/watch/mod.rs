@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Gateway, GatewayError};
 use crate::{
@@ -130,6 +130,18 @@ pub struct Watch {
     live: Option<Live>,
 }
 
+/// What comes next for who watches.
+#[derive(Debug)]
+pub enum Next {
+    /// A change.
+    Change(Arc<Change>),
+    /// Nothing, for as long as there was patience.
+    Quiet,
+    /// There will be no more: all calls that were named, by id or by their request, are
+    /// over.
+    Over,
+}
+
 #[derive(Debug)]
 enum Stage {
     /// The ledger has more than was told.
@@ -141,15 +153,16 @@ enum Stage {
 }
 
 impl Watch {
-    /// The next change; none when there will be no more: all calls that were named, by id
-    /// or by their request, are over. Nothing is lost when the future is dropped.
+    /// What comes next. After so long without a change, if that is said, it is that nothing
+    /// came. Nothing is lost when the future is dropped.
     ///
     /// # Errors
     /// When the ledger can't be read or the gateway stops. Watching can be begun again
     /// after the last change told.
-    pub async fn next(&mut self) -> Result<Option<Arc<Change>>, GatewayError> {
+    pub async fn next(&mut self, patience: Option<Duration>) -> Result<Next, GatewayError> {
         let stopping = self.gateway.inner.stopping.clone();
-        stopping.run_until_cancelled(self.advance()).await.unwrap_or(Err(GatewayError::Stopping))
+        let next = stopping.run_until_cancelled(self.advance(patience)).await;
+        next.unwrap_or(Err(GatewayError::Stopping))
     }
 
     /// All up to this number was told.
@@ -157,11 +170,11 @@ impl Watch {
         self.after
     }
 
-    async fn advance(&mut self) -> Result<Option<Arc<Change>>, GatewayError> {
+    async fn advance(&mut self, patience: Option<Duration>) -> Result<Next, GatewayError> {
         loop {
             if let Some(change) = self.found.pop_front() {
                 self.after = change.number;
-                return Ok(Some(Arc::new(change)));
+                return Ok(Next::Change(Arc::new(change)));
             }
             match &mut self.stage {
                 Stage::Behind => self.read_on().await?,
@@ -170,11 +183,18 @@ impl Watch {
                     let open = open.take();
                     self.stage = Stage::Live(open.map(|open| open.into_iter().collect()));
                 }
-                Stage::Live(Some(open)) if open.is_empty() => return Ok(None),
+                Stage::Live(Some(open)) if open.is_empty() => return Ok(Next::Over),
                 Stage::Live(open) => {
-                    let next = match &mut self.live {
-                        Some(live) => live.next().await,
-                        None => None,
+                    // Patience is for quiet, not for a ledger that takes its time.
+                    let next = match (&mut self.live, patience) {
+                        (Some(live), None) => live.next().await,
+                        (Some(live), Some(patience)) => {
+                            match timeout(patience, live.next()).await {
+                                Ok(next) => next,
+                                Err(_) => return Ok(Next::Quiet),
+                            }
+                        }
+                        (None, _) => None,
                     };
                     let Some(change) = next else {
                         // Too slow for the queue: the ledger has it all.
@@ -201,7 +221,7 @@ impl Watch {
                         }
                     }
                     self.after = change.number;
-                    return Ok(Some(change));
+                    return Ok(Next::Change(change));
                 }
             }
         }

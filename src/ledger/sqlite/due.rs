@@ -53,7 +53,8 @@ pub fn due(
         match row::call(row) {
             Ok(call) => due.calls.push(call),
             // One that nobody can read must not keep the others from being looked at.
-            Err(Trouble::Refused(error @ LedgerError::Unreadable { .. })) => {
+            Err(trouble) if !trouble.is_of_the_store() => {
+                let error = LedgerError::from(trouble);
                 tracing::error!(%error, vendor, "a call that is due is passed over");
             }
             Err(trouble) => return Err(trouble),

@@ -198,7 +198,8 @@ fn load(connection: &Connection, found: Found) -> Result<Changes, Trouble> {
                 }
                 // Nobody will ever read it, and whoever comes after it should not wait for
                 // that.
-                Err(Trouble::Refused(error @ LedgerError::Unreadable { .. })) => {
+                Err(trouble) if !trouble.is_of_the_store() => {
+                    let error = LedgerError::from(trouble);
                     tracing::error!(%error, number, "a change is passed over");
                 }
                 Err(trouble) => return Err(trouble),

@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use self::{address::Address, marks::Told, row::Trouble, writer::Counters};
 use super::{
     Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
-    RequestRecord, Stray,
+    RequestRecord, Stray, StrayName,
 };
 use crate::call::{Call, CallId, CallState, Position, RequestId, Selection, Selector};
 
@@ -295,6 +295,13 @@ impl Ledger for SqliteLedger {
         }
         let vendor = vendor.to_owned();
         self.read(move |connection| strays::kept(connection, &vendor, &ids)).await
+    }
+
+    async fn strays(&self, after: i64, limit: usize) -> Result<Vec<StrayName>, LedgerError> {
+        if self.told.nothing_kept() {
+            return Ok(Vec::new());
+        }
+        self.read(move |connection| strays::names(connection, after, limit)).await
     }
 
     async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {

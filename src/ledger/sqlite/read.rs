@@ -185,7 +185,19 @@ pub fn open_calls(
     ids.sort_unstable();
     ids.dedup();
     ids.truncate(limit);
-    ids.into_iter().filter_map(|id| call(connection, id).transpose()).collect()
+    let mut calls = Vec::with_capacity(ids.len());
+    for id in ids {
+        match call(connection, id) {
+            Ok(call) => calls.extend(call),
+            // One that nobody can read must not keep the others from being taken up.
+            Err(trouble) if !trouble.is_of_the_store() => {
+                let error = LedgerError::from(trouble);
+                tracing::error!(%error, call = %id, "an open call is passed over");
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(calls)
 }
 
 fn before_entry(entries: u32) -> Position {

@@ -110,6 +110,10 @@ pub const STRAYS_OF_CALL: &str = "SELECT stray, octet_length(said) FROM strays \
 /// News that is kept.
 pub const STRAY: &str = "SELECT at, said FROM strays WHERE stray = ?1";
 
+/// Of whose ids news is kept.
+pub const STRAY_NAMES: &str = "SELECT stray, vendor, vendor_call_id FROM strays \
+     WHERE stray > ?1 ORDER BY stray LIMIT ?2";
+
 /// What was kept longest.
 pub const DELETE_OLDEST_STRAY: &str =
     "DELETE FROM strays WHERE stray = (SELECT min(stray) FROM strays)";
@@ -141,7 +145,7 @@ pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE 
      FROM ledger WHERE one = 1";
 
 #[cfg(test)]
-pub const ALL: [&str; 33] = [
+pub const ALL: [&str; 34] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
@@ -166,6 +170,7 @@ pub const ALL: [&str; 33] = [
     INSERT_STRAY,
     STRAYS_OF_CALL,
     STRAY,
+    STRAY_NAMES,
     DELETE_OLDEST_STRAY,
     DELETE_STRAY,
     DELETE_OLD_STRAYS,

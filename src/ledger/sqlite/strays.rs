@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     call::Call,
-    ledger::{Kept, LedgerError, Stray},
+    ledger::{Kept, LedgerError, Stray, StrayName},
 };
 
 /// Pieces of news that are kept; the oldest makes room.
@@ -111,6 +111,15 @@ fn one(connection: &Connection, key: i64) -> Result<Kept, Trouble> {
     let said =
         serde_json::from_str(text(row, 1)?).map_err(|error| unreadable(without_content(&error)))?;
     Ok(Kept { key, said, at })
+}
+
+/// Of whose ids something is kept.
+pub fn names(connection: &Connection, after: i64, limit: usize) -> Result<Vec<StrayName>, Trouble> {
+    let mut statement = connection.prepare_cached(sql::STRAY_NAMES)?;
+    let rows = statement.query_map((after, count(limit)), |row| {
+        Ok(StrayName { key: row.get(0)?, vendor: row.get(1)?, vendor_call_id: row.get(2)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Removes what is dealt with.

@@ -48,7 +48,7 @@ impl PathToken {
                 let is_long = token.chars().count() >= MIN_TOKEN_CHARS;
                 is_long.then(|| Some(Self(Secret::new(token)))).ok_or(NoToken)
             }
-            [.., "callbacks", _] => Err(NoToken),
+            [.., "callbacks", _] | [.., "callbacks", _, _, ""] => Err(NoToken),
             _ => Ok(None),
         }
     }
@@ -66,11 +66,13 @@ impl Callback for PathToken {
             Posted::Json(value) => ids.body(&value)?,
             // A form may be called plain text.
             Posted::Form(_) | Posted::Other => ids.form_or_lines(&delivery.body)?,
+            // The vendor only tries the address, unless the query has something.
+            Posted::Nothing if ids.0.is_empty() => return Ok(Push::News(Vec::new())),
             Posted::Nothing => {}
         }
         let piece = |id: String| {
             let said = json!({ "UniqueId": id });
-            Pushed { vendor_call_id: Some(id), call_id: None, said }
+            Pushed { vendor_call_id: Some(id), call_id: None, said, keep: true }
         };
         news(ids.0.into_iter().map(piece).collect())
     }

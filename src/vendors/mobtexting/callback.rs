@@ -65,15 +65,15 @@ impl Callback for MobTexting {
             .as_deref()
             .zip(call.vendor_call_id)
             .is_some_and(|(told, known)| !results::is_same_id(told, known));
-        let number = results::number_text(row).map(|text| text.trim().parse::<E164>().ok());
-        let is_another_number =
-            number.as_ref().and_then(Option::as_ref).is_some_and(|to| !call.to.contains(to));
-        if is_another || is_another_number {
+        if is_another {
             return Told::Nothing;
         }
-        // Masked, as in the vendor's own sample: the id is right, so it is worth a question.
-        if number == Some(None) {
-            return Told::Ask;
+        match results::number_text(row).map(|text| text.trim().parse::<E164>()) {
+            Some(Ok(number)) if call.to.contains(&number) => {}
+            None => {}
+            // The id is right; the number may be masked, or written in another way.
+            Some(_) if id.is_some() => return Told::Ask,
+            Some(_) => return Told::Nothing,
         }
         // Only `id` is stated to be the call's: `mid` is that of a campaign's message, and
         // what comes with it is no more than a hint.
@@ -98,11 +98,13 @@ fn handshake(fields: &Map<String, Value>, challenge: &Value) -> Result<Push, Mal
 
 fn piece(fields: Row) -> Result<Push, Malformed> {
     let named = |name| text(&fields, name).filter(|id| !id.trim().is_empty());
+    // A "mid" is stated to be a campaign's: most name no call of ours.
+    let keep = named("id").is_some();
     let Some(id) = named("id").or_else(|| named("mid")) else {
         return Err(Malformed("has neither an id nor a mid"));
     };
     let vendor_call_id = Some(posted_id(id)?);
-    news(vec![Pushed { vendor_call_id, call_id: None, said: Value::Object(fields) }])
+    news(vec![Pushed { vendor_call_id, call_id: None, said: Value::Object(fields), keep }])
 }
 
 #[cfg(test)]

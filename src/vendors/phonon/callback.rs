@@ -109,7 +109,12 @@ fn piece(said: Value) -> Result<Option<Pushed>, Malformed> {
     };
     let call_id = own_id(&places);
     let is_named = vendor_call_id.is_some() || call_id.is_some();
-    Ok(is_named.then(|| Pushed { vendor_call_id, call_id, said: without_other_channels(said) }))
+    Ok(is_named.then(|| Pushed {
+        vendor_call_id,
+        call_id,
+        said: without_other_channels(said),
+        keep: true,
+    }))
 }
 
 /// Our own id, wherever the flow or the webhook puts it: beside the other fields, or among

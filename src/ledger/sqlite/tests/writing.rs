@@ -192,6 +192,13 @@ async fn a_spoilt_record_is_named_and_not_quoted() {
     let seen: Vec<_> = changes.changes.iter().map(|change| change.call.id).collect();
     assert_eq!(seen, [request.calls[1].id; 2]);
     assert_eq!((changes.through, changes.more), (3, false));
+    with_writer(&ledger, move |connection| {
+        let sql = "UPDATE calls SET document = CAST(x'ff' AS TEXT) WHERE call_id = ?1";
+        assert_eq!(connection.execute(sql, [spoilt.as_bytes()]).unwrap(), 1);
+    })
+    .await;
+    let changes = ledger.changes(&Selection::All, 0, 100).await.unwrap();
+    assert_eq!((changes.changes.len(), changes.through), (2, 3));
     let due = ledger.due("phonon-in", Timestamp::now(), 100).await.unwrap();
     assert_eq!(due.calls.iter().map(|call| call.id).collect::<Vec<_>>(), [request.calls[1].id]);
     assert_eq!(due.next, None);
