@@ -33,7 +33,7 @@ use dialplane::{
         Call, CallSpec, CreateCallsRequest, WatchCallResultsRequest,
         call_service_client::CallServiceClient,
     },
-    sandbox::{Options, Sandbox},
+    sandbox::{Options, PhononWebhook, Sandbox, Webhooks},
 };
 use tokio::{task::JoinSet, time::sleep};
 use tonic::transport::{Channel, Endpoint};
@@ -65,6 +65,10 @@ async fn main() {
     let gateway = Gateway::start(directory.path(), "pushes", &sandbox).await;
     pushes(&gateway, 2_000 * scale).await;
     delay(&gateway, 500 * scale).await;
+    drop(gateway);
+
+    let gateway = Gateway::start(directory.path(), "over", &sandbox).await;
+    over(&gateway, &sandbox, 1_000 * scale).await;
     drop(gateway);
 
     let gateway = Gateway::start(directory.path(), "memory", &sandbox).await;
@@ -280,6 +284,38 @@ async fn delay(gateway: &Gateway, count: usize) {
         delays[count / 2],
         delays[count * 99 / 100]
     );
+}
+
+/// From the answer to the last order until every call is over, as watchers see it: the
+/// simulated vendor posts each result as soon as its call is taken.
+async fn over(gateway: &Gateway, sandbox: &Sandbox, count: usize) {
+    let phonon = PhononWebhook {
+        url: format!("http://{}/callbacks/phonon", gateway.callbacks),
+        user: "u".to_owned(),
+        password: "p".to_owned(),
+        ..Default::default()
+    };
+    sandbox.set_webhooks(Webhooks { phonon: Some(phonon), ..Default::default() });
+    let mut client = gateway.client().await;
+    let mut stream =
+        client.watch_call_results(WatchCallResultsRequest::default()).await.unwrap().into_inner();
+    let watcher = tokio::spawn(async move {
+        let mut over = 0;
+        while over < count {
+            let call = stream.message().await.unwrap().unwrap().call.unwrap();
+            over += usize::from(call.end_time.is_some());
+        }
+    });
+    let begun = Instant::now();
+    gateway.place(count, "over").await;
+    let placed = Instant::now();
+    watcher.await.unwrap();
+    println!(
+        "{count} calls placed in {:.1} s, and all over {:.1} s after the last one was accepted",
+        (placed - begun).as_secs_f64(),
+        placed.elapsed().as_secs_f64()
+    );
+    sandbox.set_webhooks(Webhooks::default());
 }
 
 /// Memory of the gateway with many quiet streams.
