@@ -9,7 +9,7 @@ use hyper::{
     http::request::Parts,
 };
 use percent_encoding::percent_decode_str;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use url::form_urlencoded;
 
 use super::{
@@ -87,7 +87,10 @@ impl Desk {
     }
 
     async fn hand_in(&self, vendor: String, delivery: Delivery) -> Answer {
-        let Ok(hand) = Arc::clone(&self.hands).try_acquire_owned() else {
+        // Not every vendor posts again: better that one waits for its turn, of which there
+        // are no more than connections.
+        let hand = Arc::clone(&self.hands).acquire_owned();
+        let Ok(Ok(hand)) = timeout(self.limits.body, hand).await else {
             return answer::later("1");
         };
         let gateway = self.gateway.clone();

@@ -26,7 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Limits {
     /// Connections; more wait to be taken.
     pub connections: usize,
-    /// Deliveries that are worked on; more are refused for now.
+    /// Deliveries that are worked on; more wait, as long as a body may take.
     pub deliveries: usize,
     /// For the head of a request, the wait for it included.
     pub head: Duration,

@@ -112,7 +112,7 @@ async fn a_connection_does_not_stay_for_ever() {
 
 #[tokio::test]
 async fn deliveries_beyond_the_bound_are_put_off() {
-    let house = House::limited(Limits { deliveries: 1, ..Limits::default() }).await;
+    let house = House::limited(Limits { deliveries: 1, body: SHORT, ..Limits::default() }).await;
     house.ledger.open.send_replace(false);
     let mut busy = house.connect().await;
     let body = json!([{ "id": "a" }]);
