@@ -27,6 +27,7 @@ const MAX_FIELDS: usize = 64;
 pub(super) struct Desk {
     gateway: Gateway,
     limits: Limits,
+    bodies: Semaphore,
     hands: Arc<Semaphore>,
 }
 
@@ -39,7 +40,8 @@ struct Address {
 
 impl Desk {
     pub(super) fn new(gateway: Gateway, limits: Limits) -> Self {
-        Self { gateway, limits, hands: Arc::new(Semaphore::new(limits.deliveries)) }
+        let bodies = Semaphore::new(limits.bodies);
+        Self { gateway, limits, bodies, hands: Arc::new(Semaphore::new(limits.deliveries)) }
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -53,6 +55,9 @@ impl Desk {
     ) -> Result<Answer, Infallible> {
         let (head, body) = request.into_parts();
         let addressed = self.addressed(&head);
+        let Ok(Ok(_place)) = timeout(self.limits.body, self.bodies.acquire()).await else {
+            return Ok(answer::last(answer::later("1")));
+        };
         let most = if addressed.is_ok() { self.limits.body_bytes } else { 0 };
         let body = body::read(body, most, self.limits.body).await;
         Ok(match (addressed, body) {

@@ -24,8 +24,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How much is taken at once, and how long anything may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections; more wait to be taken.
+    /// Connections; more wait to be taken. A quiet one costs little.
     pub connections: usize,
+    /// Bodies that are read or worked on; more wait, as long as one may take.
+    pub bodies: usize,
     /// Deliveries that are worked on; more wait, as long as a body may take.
     pub deliveries: usize,
     /// For the head of a request, the wait for it included.
@@ -44,7 +46,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: 1_024,
+            bodies: 256,
             deliveries: 64,
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),

@@ -111,6 +111,22 @@ async fn a_connection_does_not_stay_for_ever() {
 }
 
 #[tokio::test]
+async fn bodies_beyond_the_bound_are_put_off() {
+    let house = House::limited(Limits { bodies: 1, body: SHORT, ..Limits::default() }).await;
+    house.ledger.open.send_replace(false);
+    let mut busy = house.connect().await;
+    busy.write_all(written("one", &json!([{ "id": "a" }])).as_bytes()).await.unwrap();
+    house.ledger.begun.acquire().await.unwrap().forget();
+    let answer = house.post("two", &json!([])).await;
+    assert_eq!(answer.status().as_u16(), 503);
+    house.ledger.open.send_replace(true);
+    let mut status = [0; 12];
+    busy.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn deliveries_beyond_the_bound_are_put_off() {
     let house = House::limited(Limits { deliveries: 1, body: SHORT, ..Limits::default() }).await;
     house.ledger.open.send_replace(false);
