@@ -9,6 +9,8 @@ mod record;
 mod report;
 mod selector;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use attempt::{AnsweredBy, Attempt};
 pub use error::{CallError, Cause, Dialed, Fault, Resource, VendorFault, Violation};

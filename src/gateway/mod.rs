@@ -37,8 +37,6 @@ mod recording;
 mod recover;
 mod results;
 mod settle;
-#[cfg(test)]
-mod testing;
 mod token;
 mod watch;
 

@@ -109,14 +109,14 @@ impl Gateway {
             let (fresh, warnings) = self.clone().ask_vendor(round).await;
             let in_vain = fresh.is_empty();
             asked.extend(fresh.into_iter().map(|call| (call.id, Some(call))));
+            if self.is_stopping() {
+                return Looked::Well;
+            }
             if let Some(warning) = warnings.first() {
                 tracing::warn!(vendor = account.name(), reason = %warning.error.reason, "open calls can't be asked about");
                 let wait = warnings.iter().filter_map(|w| w.error.retry_after).max();
                 failed = in_vain.then_some(wait);
             }
-        }
-        if self.is_stopping() {
-            return Looked::Well;
         }
         let now = self.inner.clock.now();
         let news: Vec<_> = calls
@@ -160,8 +160,8 @@ enum Looked {
 }
 
 impl Account {
-    /// When a call that is with the vendor is looked at next: `asked` if there is, or may
-    /// be, something to ask by.
+    /// When a call that is with the vendor is looked at next. `askable`: there is, or may be,
+    /// something to ask by.
     pub(super) fn next_look(&self, call: &Call, askable: bool, now: Timestamp) -> Timestamp {
         let end = self.give_up_at(call);
         if !askable || !self.adapter().capabilities().pull_results {
@@ -221,7 +221,7 @@ fn given_up(call: &Call, now: Timestamp) -> News {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::testing::call;
+    use crate::call::testing::call;
 
     #[test]
     fn pauses_between_questions_grow_up_to_a_limit() {

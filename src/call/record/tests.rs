@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::select};
 use serde_json::json;
 
 use super::*;
-use crate::call::{Recipient, VendorFault};
+use crate::call::{VendorFault, testing};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_772_000_000 + second).unwrap()
@@ -14,35 +14,9 @@ fn scheduled() -> Call {
     Call {
         id: CallId::from_bytes([1; 16]),
         request_id: "request-1".parse().unwrap(),
-        position: 0,
-        order: Order {
-            client_reference: None,
-            to: vec!["+919812345001".parse().unwrap()],
-            caller_id: None,
-            script: None,
-            variables: Default::default(),
-            start_time: None,
-            expire_time: None,
-            recipient: Recipient::default(),
-            locale: None,
-            retry: None,
-            labels: Default::default(),
-        },
-        route: "default".to_owned(),
-        vendor: "phonon-in".to_owned(),
-        vendor_call_id: None,
-        vendor_request_id: None,
-        state: CallState::Scheduled,
-        error: None,
-        attempts: Vec::new(),
-        vendor_data: Map::new(),
         create_time: at(0),
         update_time: at(0),
-        end_time: None,
-        asked_time: None,
-        due: None,
-        handed_over: false,
-        revision: 1,
+        ..testing::call(CallState::Scheduled)
     }
 }
 

@@ -180,7 +180,7 @@ fn keys(selection: &Selection) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{call::CallState, gateway::testing::call};
+    use crate::call::{CallState, testing::call};
 
     fn change(number: u64, of: &CallId) -> Change {
         let mut call = call(CallState::Accepted);

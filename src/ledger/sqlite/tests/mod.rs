@@ -7,43 +7,17 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::call::{Observation, Order, Recipient};
+use crate::call::{Observation, testing::call};
 
 fn sample_call(request: &RequestId, position: u32) -> Call {
     let now = "2026-03-01T10:00:00.123456789Z".parse().unwrap();
-    Call {
-        id: CallId::generate(),
-        request_id: request.clone(),
-        position,
-        order: Order {
-            client_reference: Some(format!("ref-{position}").parse().unwrap()),
-            to: vec!["+919812345001".parse().unwrap()],
-            caller_id: None,
-            script: None,
-            variables: [("name".to_owned(), "Asha".to_owned())].into(),
-            start_time: None,
-            expire_time: None,
-            recipient: Recipient::default(),
-            locale: None,
-            retry: None,
-            labels: Default::default(),
-        },
-        route: "default".to_owned(),
-        vendor: "phonon-in".to_owned(),
-        vendor_call_id: None,
-        vendor_request_id: None,
-        state: CallState::Scheduled,
-        error: None,
-        attempts: Vec::new(),
-        vendor_data: serde_json::Map::new(),
-        create_time: now,
-        update_time: now,
-        end_time: None,
-        asked_time: None,
-        due: None,
-        handed_over: false,
-        revision: 1,
-    }
+    let mut call = call(CallState::Scheduled);
+    call.request_id = request.clone();
+    call.position = position;
+    call.order.client_reference = Some(format!("ref-{position}").parse().unwrap());
+    call.order.variables = [("name".to_owned(), "Asha".to_owned())].into();
+    (call.create_time, call.update_time) = (now, now);
+    call
 }
 
 fn sample(calls: u32) -> NewRequest {

@@ -1,9 +1,9 @@
-//! Calls for the tests of this room.
+//! A call for tests of any room.
 
-use crate::call::{Call, CallId, CallState, Order, Recipient, RequestId};
+use super::{Call, CallId, CallState, Order, Recipient, RequestId};
 
 /// A call in a state, with as little else as a call can have.
-pub(super) fn call(state: CallState) -> Call {
+pub(crate) fn call(state: CallState) -> Call {
     let now = jiff::Timestamp::UNIX_EPOCH;
     Call {
         id: CallId::generate(),
