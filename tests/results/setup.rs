@@ -1,6 +1,10 @@
 //! Simulated vendors that post to a gateway, or don't, and callers that watch.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use dialplane::{
     proto::{Call, CallState, WatchCallResultsRequest, WatchCallResultsResponse},
@@ -109,6 +113,15 @@ impl Town {
     pub async fn stop(self) {
         self.gateway.stop().await;
         self.sandbox.stop().await;
+    }
+
+    /// Waits until something is so.
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self) {
+            assert!(begun.elapsed() < PATIENCE, "not so in time: {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub async fn watch(&mut self, request: WatchCallResultsRequest) -> Stream {
