@@ -108,6 +108,7 @@ impl Ledger for Watched {
     }
 
     async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError> {
+        self.begin().await?;
         self.sqlite.claim(calls, at).await
     }
 

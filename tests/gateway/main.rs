@@ -5,6 +5,9 @@
 
 mod bad_input;
 mod canary;
+#[allow(dead_code, missing_docs)]
+#[path = "../callbacks/ledger.rs"]
+mod failing_ledger;
 mod harness;
 mod hostile;
 mod idempotency;

@@ -2,30 +2,25 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, atomic::Ordering::SeqCst},
 };
 
 use dialplane::{
-    call::{self, CallId, Order, Position, RequestId, Selection, Selector},
+    call::{self, Order, Position, RequestId, Selector},
     cli::start,
     config::Config,
     gateway::{self, Clock, CreateOrder, Draft},
-    ledger::{
-        Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
-        RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
-    },
+    ledger::Ledger,
     proto::{Call, CallSpec, CallState, CreateCallsRequest, GetCallResultsRequest},
     sandbox::{Options, Sandbox},
 };
-use jiff::Timestamp;
 use prost::Message;
-use tokio::sync::watch;
 use tonic::Code;
 
-use crate::harness::{Explained, Gateway, six_systems, to, with_sandbox};
+use crate::{
+    failing_ledger::Watched,
+    harness::{Explained, Gateway, six_systems, to, with_sandbox},
+};
 
 /// A ledger on disk for as long as the test runs.
 fn on_disk(directory: &tempfile::TempDir) -> (PathBuf, String) {
@@ -204,110 +199,14 @@ async fn trailers_fit_into_what_common_clients_take() {
     sandbox.stop().await;
 }
 
-/// A ledger whose next changes fail, as on a disk that is full for a while.
-#[derive(Debug)]
-struct Failing {
-    ledger: SqliteLedger,
-    failures: AtomicUsize,
-}
-
-impl Failing {
-    fn fail(&self) -> Result<(), LedgerError> {
-        let left = self.failures.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1));
-        left.map_or(Ok(()), |_| Err(LedgerError::Failed("disk full".to_owned())))
-    }
-}
-
-#[async_trait::async_trait]
-impl Ledger for Failing {
-    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
-        self.ledger.record(request).await
-    }
-    async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
-        self.ledger.request(id).await
-    }
-    async fn observe(&self, news: Vec<News>) -> Result<Vec<call::Call>, LedgerError> {
-        self.fail()?;
-        self.ledger.observe(news).await
-    }
-    async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError> {
-        self.fail()?;
-        self.ledger.claim(calls, at).await
-    }
-    async fn page(
-        &self,
-        selector: &Selector,
-        after: Position,
-        limit: usize,
-    ) -> Result<Page, LedgerError> {
-        self.ledger.page(selector, after, limit).await
-    }
-    async fn open_calls(
-        &self,
-        states: &[call::CallState],
-        after: Option<CallId>,
-        limit: usize,
-    ) -> Result<Vec<call::Call>, LedgerError> {
-        self.ledger.open_calls(states, after, limit).await
-    }
-    async fn find(
-        &self,
-        vendor: &str,
-        ids: Vec<Vec<String>>,
-    ) -> Result<Vec<Option<call::Call>>, LedgerError> {
-        self.ledger.find(vendor, ids).await
-    }
-    async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<call::Call>>, LedgerError> {
-        self.fail()?;
-        self.ledger.keep(strays).await
-    }
-    async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
-        self.ledger.kept(vendor, ids).await
-    }
-    async fn strays(&self, after: i64, limit: usize) -> Result<Vec<StrayName>, LedgerError> {
-        self.ledger.strays(after, limit).await
-    }
-    async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {
-        self.ledger.forget(keys).await
-    }
-    async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError> {
-        self.ledger.drop_kept(before).await
-    }
-    async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
-        self.ledger.due(vendor, by, limit).await
-    }
-    async fn changes(
-        &self,
-        selection: &Selection,
-        after: u64,
-        limit: usize,
-    ) -> Result<Changes, LedgerError> {
-        self.ledger.changes(selection, after, limit).await
-    }
-    fn newest(&self) -> watch::Receiver<u64> {
-        self.ledger.newest()
-    }
-    fn identity(&self) -> [u8; 8] {
-        self.ledger.identity()
-    }
-    async fn ready(&self) -> Result<(), LedgerError> {
-        self.ledger.ready().await
-    }
-    async fn close(&self) {
-        self.ledger.close().await;
-    }
-}
-
 #[tokio::test]
 async fn what_a_vendor_answered_is_kept_until_a_failing_ledger_takes_it() {
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     let text = six_systems(&sandbox, "20s")
         .replace("kind = \"knovvu\"", "kind = \"knovvu\"\nmax_in_flight = 1");
     let config = Config::parse(&text, Path::new("."), &|_| None).unwrap();
-    let ledger = Arc::new(Failing {
-        ledger: SqliteLedger::open("sqlite::memory:").unwrap(),
-        failures: AtomicUsize::new(7),
-    });
+    let ledger = Arc::new(Watched::new());
+    ledger.failures.store(7, SeqCst);
     let gateway =
         gateway::Gateway::new(&config, Arc::clone(&ledger) as Arc<dyn Ledger>, Clock::system())
             .unwrap();
