@@ -20,8 +20,8 @@ use std::{
 
 use dialplane::{
     call::{
-        Attempt, Call, CallId, CallState, Observation, Order, Position, Recipient, RequestId,
-        Selection, Selector,
+        Attempt, Call, CallId, CallState, Fingerprint, Observation, Order, Position, Recipient,
+        RequestId, Selection, Selector,
     },
     ledger::{Ledger, NewRequest, News, sqlite::SqliteLedger},
 };
@@ -253,7 +253,13 @@ fn reference(index: usize) -> String {
 }
 
 fn request(id: RequestId, calls: Vec<Call>) -> NewRequest {
-    NewRequest { id, payload_hash: [7; 32], create_time: Timestamp::now(), calls }
+    NewRequest {
+        id,
+        fingerprint: Fingerprint { digest: [7; 32], fields: Vec::new() },
+        create_time: Timestamp::now(),
+        calls,
+        outbox: Vec::new(),
+    }
 }
 
 fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
@@ -288,6 +294,8 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
             })
         )),
         vendor_request_id: Some("7d5f2c9a41".to_owned()),
+        failovers: Vec::new(),
+        fallbacks: Vec::new(),
         state: CallState::Answered,
         error: None,
         attempts: vec![Attempt {

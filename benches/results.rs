@@ -226,7 +226,8 @@ async fn own_commits(gateway: &Gateway, count: usize, writers: usize, request: &
         ids.extend(calls.iter().map(|call| call.id));
         let request = dialplane::ledger::NewRequest {
             id: request,
-            payload_hash: [0; 32],
+            fingerprint: dialplane::call::Fingerprint { digest: [0; 32], fields: Vec::new() },
+            outbox: Vec::new(),
             create_time: jiff::Timestamp::now(),
             calls,
         };

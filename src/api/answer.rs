@@ -57,6 +57,7 @@ pub(super) fn shrink(calls: &mut [Call]) {
     }
     for call in calls.iter_mut() {
         call.attempts.clear();
+        call.failovers.clear();
         call.vendor_data = None;
         call.error = call.error.as_ref().map(status::render_small);
     }

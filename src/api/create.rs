@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::{CallApi, answer, parse, refusal, render, status, trailer};
 use crate::{
-    call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
+    call::{Call, CallError, CallState, Cause, Dialed, Fingerprint, RequestId, Violation},
     gateway::{CreateOrder, Created, GatewayError},
     proto::{self, CreateCallsRequest, CreateCallsResponse},
 };
@@ -28,7 +28,7 @@ impl CallApi {
         // Before anything that may have changed since: routes, limits, a stop. Who
         // repeats a request wants to know what became of it.
         if may_be_known {
-            let recorded = self.gateway.recorded(&request_id, order.payload_hash).await;
+            let recorded = self.gateway.recorded(&request_id, &order.fingerprint).await;
             match recorded.map_err(|error| refusal::unasked(&error, &request_id))? {
                 Some(created) if !validate_only => return respond(Ok(created), request_id),
                 _ => {}
@@ -87,11 +87,11 @@ fn order(mut request: CreateCallsRequest) -> Result<CreateOrder, Status> {
     // does having it checked first.
     request.request_id.clear();
     request.validate_only = false;
-    let mut payload_hash = [0; 32];
-    payload_hash.copy_from_slice(digest(&SHA256, &request.encode_to_vec()).as_ref());
+    let mut fingerprint = Fingerprint { digest: [0; 32], fields: Vec::new() };
+    fingerprint.digest.copy_from_slice(digest(&SHA256, &request.encode_to_vec()).as_ref());
     Ok(CreateOrder {
         request_id,
-        payload_hash,
+        fingerprint,
         route: request.route,
         all_or_nothing: request.all_or_nothing,
         drafts: parse::drafts(request.calls),

@@ -37,6 +37,16 @@ pub(super) fn call(call: &call::Call) -> proto::Call {
         update_time: Some(timestamp(call.update_time)),
         end_time: call.end_time.map(timestamp),
         revision: call.revision,
+        failovers: call.failovers.iter().map(|failed| failover(failed, &prefix)).collect(),
+    }
+}
+
+fn failover(failed: &call::Failover, prefix: &str) -> proto::Failover {
+    let subject = Subject { vendor: &failed.vendor, prefix, request_id: None };
+    proto::Failover {
+        vendor: failed.vendor.clone(),
+        error: Some(status::render(&failed.error, subject)),
+        failover_time: Some(timestamp(failed.at)),
     }
 }
 

@@ -91,7 +91,12 @@ fn pack(mut response: CreateCallsResponse, room: usize) -> Option<Any> {
     let mut fitting = 0;
     for call in &mut response.calls {
         // What the caller gave itself need not travel in a trailer.
-        *call = Call { labels: Default::default(), vendor_data: None, ..std::mem::take(call) };
+        *call = Call {
+            labels: Default::default(),
+            vendor_data: None,
+            failovers: Vec::new(),
+            ..std::mem::take(call)
+        };
         let size = call.encoded_len() + 4;
         if size > left {
             break;

@@ -107,6 +107,8 @@ pub struct Fault {
     /// says it of an answer to an order, and of a call whose result is a failure it
     /// counts as open.
     pub dialed: Option<Dialed>,
+    /// What came back can't be read at all, and so is as good as no answer.
+    pub unanswered: bool,
 }
 
 impl Fault {
@@ -126,6 +128,7 @@ impl Fault {
             field: None,
             resource: None,
             dialed: None,
+            unanswered: false,
         }
     }
 }
@@ -179,6 +182,10 @@ pub struct CallError {
     /// What is missing, for [`Cause::NotFound`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
+    /// No answer that can be read came back: what a vendor with a duplicate check may be
+    /// sent once more. An answer that leaves a doubt is an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unanswered: bool,
 }
 
 impl CallError {
@@ -193,6 +200,7 @@ impl CallError {
             violations: Vec::new(),
             retry_after: None,
             resource: None,
+            unanswered: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod error;
+mod fingerprint;
 mod identity;
 mod number;
 mod order;
@@ -14,10 +15,11 @@ pub(crate) mod testing;
 
 pub use attempt::{AnsweredBy, Attempt};
 pub use error::{CallError, Cause, Dialed, Fault, Resource, VendorFault, Violation};
+pub use fingerprint::Fingerprint;
 pub use identity::{CallId, ClientReference, IdentityError, RequestId};
 pub use number::{CallerId, E164, NumberError, mask_digits};
 pub use order::{Order, Recipient, Retry, Script};
-pub use record::Call;
+pub use record::{Call, Failover, Fallback};
 pub use report::{Observation, Report, ReportedState};
 pub use selector::{MAX_SELECTED, Position, Selection, Selector};
 pub use state::CallState;

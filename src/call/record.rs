@@ -5,9 +5,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Attempt, CallError, CallId, CallState, Cause, Observation, Order, ReportedState, RequestId,
-    attempt::take_in,
+    Attempt, CallError, CallId, CallState, CallerId, Cause, Dialed, Observation, Order,
+    ReportedState, RequestId, attempt::take_in,
 };
+
+/// A vendor of the route that did not dial, and why another one was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failover {
+    /// The vendor's configured name.
+    pub vendor: String,
+    /// Why it did not; [`CallError::dialed`] is always no.
+    pub error: CallError,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A vendor of the route that may be tried if those before it certainly did not dial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// The vendor's configured name.
+    pub vendor: String,
+    /// The number it would show; what a route has as default is not for every vendor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id: Option<CallerId>,
+}
 
 /// One call, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +53,13 @@ pub struct Call {
     pub vendor_request_id: Option<String>,
     /// Where it stands.
     pub state: CallState,
+    /// The vendors that were tried before this one, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failovers: Vec<Failover>,
+    /// The vendors that may be tried after this one, in order. Empty once a vendor took the
+    /// call, or may have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Fallback>,
     /// Why it failed or is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<CallError>,
@@ -76,6 +104,7 @@ impl Call {
                 self.accept(vendor_call_id, vendor_request_id, data, now)
             }
             Observation::Failed(error) => self.fail(error, now),
+            Observation::FailedOver { error, to } => self.fail_over(error, &to, now),
             Observation::Reported { report, asked } => {
                 let changed = self.report(report, now);
                 let fresher = asked && self.asked_time < Some(now);
@@ -101,6 +130,9 @@ impl Call {
         }
         self.state = next;
         self.handed_over |= next.is_with_vendor();
+        if self.handed_over || next.is_final() {
+            self.fallbacks = Vec::new();
+        }
         if next.is_final() {
             self.end_time = Some(now);
             self.due = None;
@@ -165,6 +197,26 @@ impl Call {
             .or_else(|| error.vendor.as_ref().and_then(|v| v.request_id.clone()));
         self.error = Some(error);
         self.advance(next, now)
+    }
+
+    /// The only way back: to wait for a turn at another vendor. News of the call that came
+    /// meanwhile says that this vendor has it after all.
+    fn fail_over(&mut self, error: CallError, to: &str, now: Timestamp) -> bool {
+        let next = self.fallbacks.iter().position(|fallback| fallback.vendor == to);
+        let (CallState::Dispatching, Dialed::No, Some(next)) = (self.state, error.dialed, next)
+        else {
+            return self.fail(error, now);
+        };
+        let Some(Fallback { vendor, caller_id }) = self.fallbacks.drain(..=next).next_back() else {
+            return false;
+        };
+        let vendor = std::mem::replace(&mut self.vendor, vendor);
+        self.failovers.push(Failover { vendor, error, at: now });
+        self.order.caller_id = caller_id;
+        self.state = CallState::Scheduled;
+        self.due = None;
+        self.touch(now);
+        true
     }
 
     fn report(&mut self, report: ReportedState, now: Timestamp) -> bool {

@@ -35,6 +35,14 @@ pub enum Observation {
     /// It is over without having been dialled, or may have been dialled
     /// ([`super::Cause::InDoubt`]).
     Failed(CallError),
+    /// The vendor certainly did not dial, and another one of [`super::Call::fallbacks`] gets
+    /// the call: it waits for its turn there.
+    FailedOver {
+        /// Why the vendor did not.
+        error: CallError,
+        /// The configured name of the next one.
+        to: String,
+    },
     /// Its `expire_time` passed before it was handed over.
     Expired,
     /// The vendor was asked, or told by itself.

@@ -26,6 +26,8 @@ pub(crate) fn call(state: CallState) -> Call {
         vendor: "phonon-in".to_owned(),
         vendor_call_id: None,
         vendor_request_id: None,
+        failovers: Vec::new(),
+        fallbacks: Vec::new(),
         state,
         error: None,
         attempts: Vec::new(),

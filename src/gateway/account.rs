@@ -19,7 +19,7 @@ use super::{
 use crate::{
     call::CallError,
     config::{Rate, Secret, VendorConfig},
-    http::{ClientError, VendorClient},
+    http::Line,
     vendors::Vendor,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 pub struct Account {
     name: String,
     adapter: Arc<dyn Vendor>,
-    pub(super) client: VendorClient,
+    pub(super) line: Arc<dyn Line>,
     pub(super) tokens: TokenStore,
     /// The calls it is being asked about.
     pub(super) asking: Asking,
@@ -61,11 +61,11 @@ pub struct Health {
 }
 
 impl Account {
-    pub(super) fn new(config: &VendorConfig) -> Result<Self, ClientError> {
-        Ok(Self {
+    pub(super) fn new(config: &VendorConfig, line: Arc<dyn Line>) -> Self {
+        Self {
             name: config.name.clone(),
             adapter: Arc::clone(&config.adapter),
-            client: VendorClient::new(&config.link)?,
+            line,
             tokens: TokenStore::default(),
             asking: Asking::default(),
             agenda: Agenda::default(),
@@ -79,7 +79,7 @@ impl Account {
             poll_interval: config.poll_interval,
             give_up_after: config.give_up_after,
             health: RwLock::default(),
-        })
+        }
     }
 
     /// Its configured name.

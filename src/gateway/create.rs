@@ -6,7 +6,7 @@ use super::{
     Gateway, GatewayError, Prepared, account::Account, dispatch::Batch, recording::Recording,
 };
 use crate::{
-    call::{Call, CallState, Position, RequestId, Selector},
+    call::{Call, CallState, Fingerprint, Position, RequestId, Selector},
     ledger::{NewRequest, Recorded, RequestRecord},
     vendors::Outgoing,
 };
@@ -61,11 +61,11 @@ impl Gateway {
     pub async fn recorded(
         &self,
         id: &RequestId,
-        payload_hash: [u8; 32],
+        fingerprint: &Fingerprint,
     ) -> Result<Option<Created>, GatewayError> {
         match self.inner.ledger.request(id).await? {
             None => Ok(None),
-            Some(record) => self.replay(id, payload_hash, record).await.map(Some),
+            Some(record) => self.replay(id, fingerprint, record).await.map(Some),
         }
     }
 
@@ -74,21 +74,26 @@ impl Gateway {
         prepared: Prepared,
         recording: Option<Recording>,
     ) -> Result<Created, GatewayError> {
-        let Prepared { request_id, payload_hash, create_time, mut calls } = prepared;
+        let Prepared { request_id, fingerprint, create_time, mut calls } = prepared;
         // More than fits into the semaphore can't come: a request has 5,000 calls at most.
         let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let waiting = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);
         let waiting = waiting.map_err(|_| GatewayError::Overloaded)?;
         let batches = self.batches(&mut calls);
-        let request =
-            NewRequest { id: request_id.clone(), payload_hash, create_time, calls: calls.clone() };
+        let request = NewRequest {
+            id: request_id.clone(),
+            fingerprint: fingerprint.clone(),
+            create_time,
+            calls: calls.clone(),
+            outbox: Vec::new(),
+        };
         let recorded = self.inner.ledger.record(request).await;
         drop(recording);
         match recorded? {
             Recorded::New => {}
             // The turns taken for the batches are given back as these are dropped.
             Recorded::Before(record) => {
-                return self.replay(&request_id, payload_hash, record).await;
+                return self.replay(&request_id, &fingerprint, record).await;
             }
         }
         for call in self.dispatch(batches).await {
@@ -133,10 +138,10 @@ impl Gateway {
     async fn replay(
         &self,
         id: &RequestId,
-        payload_hash: [u8; 32],
+        fingerprint: &Fingerprint,
         record: RequestRecord,
     ) -> Result<Created, GatewayError> {
-        if record.payload_hash != payload_hash {
+        if record.fingerprint.digest != fingerprint.digest {
             return Err(GatewayError::RequestIdReused(id.clone()));
         }
         let start = Position { entries: 0, within: None };

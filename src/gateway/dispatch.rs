@@ -104,11 +104,11 @@ impl Gateway {
         let claimed = self
             .insist(PATIENCE, || {
                 let ids = batch.calls.iter().map(|call| call.id).collect();
-                self.inner.ledger.claim(ids, self.inner.clock.now())
+                self.inner.ledger.claim(ids, self.inner.clock.now(), None)
             })
             .await;
         match claimed {
-            Ok(Claim { mine, others }) => {
+            Ok(Claim { mine, others, left: _ }) => {
                 let mut done = others;
                 done.extend(self.hand_over(Batch { calls: mine, ..batch }).await);
                 done

@@ -71,7 +71,7 @@ impl Gateway {
             Ok(request) => request,
             Err(fault) => return all(account.vendor_error(fault, None)),
         };
-        let reply = match account.client.send(&request).await {
+        let reply = match account.line.send(&request).await {
             Ok(reply) => reply,
             Err(failure) => return all(account.line_error(&failure)),
         };
@@ -166,7 +166,7 @@ impl Gateway {
                 format!("{} can't be asked for results; it posts them", account.name()),
             ));
         };
-        account.client.send(&request).await.map_err(|failure| unanswered(account, &failure))
+        account.line.send(&request).await.map_err(|failure| unanswered(account, &failure))
     }
 }
 

@@ -48,6 +48,7 @@ impl Account {
             retry_after: fault
                 .retry_after
                 .or_else(|| (fault.cause == Cause::Unreachable).then_some(UNREACHABLE_WAIT)),
+            unanswered: fault.unanswered && fault.cause == Cause::InDoubt,
             resource: fault.resource,
             vendor: Some(VendorFault {
                 vendor: name.to_owned(),
@@ -86,13 +87,16 @@ impl Account {
                     format!("{name} can't be reached: {failure}; nothing was sent"),
                 )
             },
-            Failure::InDoubt { .. } => CallError::new(
-                Cause::InDoubt,
-                "VENDOR_ANSWER_LOST",
-                format!(
-                    "the request went out to {name}, and no readable answer came back: {failure}"
-                ),
-            ),
+            Failure::InDoubt { .. } => CallError {
+                unanswered: true,
+                ..CallError::new(
+                    Cause::InDoubt,
+                    "VENDOR_ANSWER_LOST",
+                    format!(
+                        "the request went out to {name}, and no readable answer came back: {failure}"
+                    ),
+                )
+            },
         }
     }
 }

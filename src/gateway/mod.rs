@@ -15,8 +15,8 @@ use watch::Hub;
 
 use crate::{
     call::RequestId,
-    config::{Config, Route},
-    http::ClientError,
+    config::{Config, Route, VendorConfig},
+    http::{ClientError, Line, VendorClient},
     ledger::{Ledger, LedgerError},
 };
 
@@ -127,11 +127,29 @@ impl Gateway {
         ledger: Arc<dyn Ledger>,
         clock: Clock,
     ) -> Result<Self, ClientError> {
+        Self::with_lines(config, ledger, clock, |vendor| {
+            Ok(Arc::new(VendorClient::new(&vendor.link)?))
+        })
+    }
+
+    /// As [`Gateway::new`], with other ways to the vendors than the network.
+    ///
+    /// # Errors
+    /// When there is no way to a vendor.
+    pub fn with_lines<E>(
+        config: &Config,
+        ledger: Arc<dyn Ledger>,
+        clock: Clock,
+        line: impl Fn(&VendorConfig) -> Result<Arc<dyn Line>, E>,
+    ) -> Result<Self, E> {
         let accounts = config
             .vendors
             .values()
-            .map(|vendor| Ok((vendor.name.clone(), Arc::new(Account::new(vendor)?))))
-            .collect::<Result<_, ClientError>>()?;
+            .map(|vendor| {
+                let account = Account::new(vendor, line(vendor)?);
+                Ok((vendor.name.clone(), Arc::new(account)))
+            })
+            .collect::<Result<_, E>>()?;
         let inner = Inner {
             routes: config.routes.clone(),
             accounts,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Gateway, GatewayError, account::Account};
 use crate::{
-    call::{Call, CallError, CallId, CallState, Cause, Order, RequestId, Violation},
+    call::{Call, CallError, CallId, CallState, Cause, Fingerprint, Order, RequestId, Violation},
     config::Route,
     vendors::Objection,
 };
@@ -16,8 +16,8 @@ use crate::{
 pub struct CreateOrder {
     /// Its idempotency key.
     pub request_id: RequestId,
-    /// SHA-256 of what was asked for.
-    pub payload_hash: [u8; 32],
+    /// What was asked for, in short.
+    pub fingerprint: Fingerprint,
     /// The route's name.
     pub route: String,
     /// The calls, in their order.
@@ -39,7 +39,7 @@ pub struct Draft {
 #[derive(Debug)]
 pub struct Prepared {
     pub(super) request_id: RequestId,
-    pub(super) payload_hash: [u8; 32],
+    pub(super) fingerprint: Fingerprint,
     pub(super) create_time: Timestamp,
     /// In the order of the request. Those that are wrong have failed already.
     pub calls: Vec<Call>,
@@ -53,7 +53,7 @@ impl Gateway {
     pub fn prepare(&self, request: CreateOrder) -> Result<Prepared, GatewayError> {
         let route = self.route(&request.route)?;
         let now = self.inner.clock.now();
-        let CreateOrder { request_id, payload_hash, drafts, all_or_nothing, .. } = request;
+        let CreateOrder { request_id, fingerprint, drafts, all_or_nothing, .. } = request;
         let mut calls = Vec::with_capacity(drafts.len());
         for (position, draft) in (0..).zip(drafts) {
             let chosen = self.choose(route, draft, now);
@@ -62,7 +62,7 @@ impl Gateway {
         if all_or_nothing {
             refuse_all_if_one_is_wrong(&mut calls, now);
         }
-        Ok(Prepared { request_id, payload_hash, create_time: now, calls })
+        Ok(Prepared { request_id, fingerprint, create_time: now, calls })
     }
 
     /// The route of this name.
@@ -134,6 +134,8 @@ impl Chosen {
             vendor: self.vendor,
             vendor_call_id: None,
             vendor_request_id: None,
+            failovers: Vec::new(),
+            fallbacks: Vec::new(),
             state,
             error: self.error,
             attempts: Vec::new(),

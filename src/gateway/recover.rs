@@ -35,11 +35,14 @@ impl Gateway {
             after = Some(last.id);
             recovery.unconfirmed += calls.len();
             let at = self.inner.clock.now();
-            let error = CallError::new(
-                Cause::InDoubt,
-                "GATEWAY_RESTARTED",
-                "the gateway stopped while the call was being handed over, so the vendor may have it",
-            );
+            let error = CallError {
+                unanswered: true,
+                ..CallError::new(
+                    Cause::InDoubt,
+                    "GATEWAY_RESTARTED",
+                    "the gateway stopped while the call was being handed over, so the vendor may have it",
+                )
+            };
             let news = calls.iter().map(|call| News {
                 call: call.id,
                 observation: Observation::Failed(error.clone()),

@@ -96,7 +96,7 @@ impl Account {
 
     /// Nothing was said of a call yet, so whatever goes wrong here, nobody was dialled.
     async fn fetch(&self, request: &HttpRequest) -> Result<Token, CallError> {
-        let reply = self.client.send(request).await.map_err(|failure| {
+        let reply = self.line.send(request).await.map_err(|failure| {
             let what = match failure {
                 Failure::NotSent { .. } => "can't be reached",
                 Failure::InDoubt { .. } => "did not answer",

@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, time::Duration};
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use jiff::{Timestamp, fmt::rfc2822};
 use reqwest::{
@@ -12,7 +13,7 @@ use reqwest::{
 };
 
 use super::{
-    Body, Failure, Header, HttpReply, HttpRequest, InDoubt, Method, NotSent, failure::Source,
+    Body, Failure, Header, HttpReply, HttpRequest, InDoubt, Line, Method, NotSent, failure::Source,
 };
 use crate::config::Link;
 
@@ -67,11 +68,7 @@ impl VendorClient {
         Ok(Self { client, has_authorities: false })
     }
 
-    /// Sends a request and reads the whole answer.
-    ///
-    /// # Errors
-    /// When there is no answer that can be read, by what is known of the vendor's side.
-    pub async fn send(&self, request: &HttpRequest) -> Result<HttpReply, Failure> {
+    async fn exchange(&self, request: &HttpRequest) -> Result<HttpReply, Failure> {
         let is_https = request.url.scheme() == "https";
         if is_https && !self.has_authorities {
             return Err(Failure::NotSent {
@@ -82,6 +79,13 @@ impl VendorClient {
         let written = write(request)?;
         let answer = self.client.execute(written).await;
         read(answer.map_err(|error| judge(error, is_https))?).await
+    }
+}
+
+#[async_trait]
+impl Line for VendorClient {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpReply, Failure> {
+        self.exchange(request).await
     }
 }
 

@@ -77,6 +77,16 @@ impl InDoubt {
 }
 
 impl Failure {
+    /// Nothing reached the vendor, with what was seen. For simulations of a line.
+    pub fn not_sent(kind: NotSent, seen: impl Into<String>) -> Self {
+        Self::NotSent { kind, source: Source::new(seen) }
+    }
+
+    /// The vendor may have it, with what was seen. For simulations of a line.
+    pub fn in_doubt(kind: InDoubt, seen: impl Into<String>) -> Self {
+        Self::InDoubt { kind, source: Source::new(seen) }
+    }
+
     /// For machines, in UPPER_SNAKE_CASE.
     pub fn reason(&self) -> &'static str {
         match self {

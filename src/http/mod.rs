@@ -2,10 +2,12 @@
 
 mod client;
 mod failure;
+mod line;
 mod message;
 
 pub use client::{ClientError, MAX_ANSWER_BYTES, VendorClient};
 pub use failure::{Failure, InDoubt, NotSent, Source};
+pub use line::Line;
 pub use message::{Body, Delivery, Header, HttpReply, HttpRequest, Method};
 
 #[cfg(test)]

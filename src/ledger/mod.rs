@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::call::{Call, CallId, CallState, Observation, Position, RequestId, Selection, Selector};
+use crate::call::{
+    Call, CallId, CallState, Fingerprint, Observation, Position, RequestId, Selection, Selector,
+};
 
 pub mod sqlite;
 
@@ -41,7 +43,21 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// expired when its time has passed. Whoever else wants the same call, here or in
     /// another process, does not get it as well. Not to be repeated blindly after a
     /// failure that may have been kept: what is dispatching already is not given again.
-    async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError>;
+    ///
+    /// With an outbox entry, which is written for exactly these calls, it is all or none of
+    /// them: if one can't be taken the entry is not kept, and the others are told of as
+    /// [`Claim::left`] and stay as they are.
+    async fn claim(
+        &self,
+        calls: Vec<CallId>,
+        at: Timestamp,
+        outbox: Option<OutboxEntry>,
+    ) -> Result<Claim, LedgerError>;
+
+    /// The outbox entries of calls, each once, in the order of the calls; of calls that have
+    /// none there is nothing. An entry is kept with [`Ledger::record`] or
+    /// [`Ledger::claim`], and removed once none of its calls is dispatching or unconfirmed.
+    async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError>;
 
     /// Up to `limit` (at least 1) of the selected calls, from `after` on: what one
     /// moment shows. Only the last page has fewer, and [`Page::next`] says that there is
@@ -139,16 +155,33 @@ pub trait Ledger: Debug + Send + Sync + 'static {
 pub struct NewRequest {
     /// Its idempotency key.
     pub id: RequestId,
-    /// SHA-256 of what was asked for, to tell a repetition from another request.
-    pub payload_hash: [u8; 32],
+    /// What was asked for, to tell a repetition from another request.
+    pub fingerprint: Fingerprint,
     /// When it came.
     pub create_time: Timestamp,
     /// Its calls, in its order: [`Call::position`] counts from 0 without gaps.
     pub calls: Vec<Call>,
+    /// What is about to be sent of them: of calls that are dispatching, each in one entry at
+    /// most.
+    pub outbox: Vec<OutboxEntry>,
+}
+
+/// A request to a vendor as it goes out: on disk before it is sent, so that the very same
+/// bytes can be sent once more where that is safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// The configured name of the vendor.
+    pub vendor: String,
+    /// The calls in it, in its order.
+    pub calls: Vec<CallId>,
+    /// When it was written.
+    pub written: Timestamp,
+    /// What it takes to send it again; holds numbers, and no credentials.
+    pub letter: Vec<u8>,
 }
 
 /// What became of [`Ledger::record`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     /// It is on disk.
     New,
@@ -157,23 +190,25 @@ pub enum Recorded {
 }
 
 /// What is kept of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
-    /// SHA-256 of what was asked for.
-    pub payload_hash: [u8; 32],
+    /// What was asked for.
+    pub fingerprint: Fingerprint,
     /// When it came.
     pub create_time: Timestamp,
     /// How many calls it has.
     pub calls: u32,
 }
 
-/// What became of [`Ledger::claim`]. Both in the order asked for.
+/// What became of [`Ledger::claim`]. Each in the order asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Claim {
     /// Dispatching now, and the claimant's alone.
     pub mine: Vec<Call>,
     /// Not to be sent: expired, or somebody else's before.
     pub others: Vec<Call>,
+    /// Still scheduled: they could have been claimed, had all of them been.
+    pub left: Vec<Call>,
 }
 
 /// News of one call.

@@ -97,6 +97,15 @@ pub trait Vendor: Debug + Send + Sync {
         vec![vendor_call_id.to_owned()]
     }
 
+    /// For how long after an order was sent the very same bytes may be sent once more: as long
+    /// as the vendor certainly tells a repetition from a new order, so that nobody is dialled
+    /// twice. It is taken for the first time then, or refused as [`Cause::Duplicate`], which
+    /// says that it was taken before. None where the vendor has no such check. Orders of a
+    /// vendor that has one are sent without headers.
+    fn duplicate_check(&self) -> Option<Duration> {
+        None
+    }
+
     /// The request for an access token, for vendors that want a short-lived one.
     fn token_request(&self) -> Option<HttpRequest> {
         None

@@ -27,6 +27,8 @@ pub fn fault_of_status(reply: &HttpReply) -> Fault {
     let mut fault =
         Fault::new(cause, reason, format!("HTTP {} without a readable body", reply.status));
     fault.retry_after = reply.retry_after;
+    // What failed at the vendor's was answered, as far as that goes.
+    fault.unanswered = matches!(reply.status, 200..=299);
     fault
 }
 

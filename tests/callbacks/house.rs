@@ -139,7 +139,7 @@ impl House {
         let request = self.requests.fetch_add(1, Ordering::SeqCst);
         let order = CreateOrder {
             request_id: format!("request-{request}").parse().unwrap(),
-            payload_hash: [0; 32],
+            fingerprint: dialplane::call::Fingerprint { digest: [0; 32], fields: Vec::new() },
             route: route.to_owned(),
             drafts: vec![Draft { order, violations: Vec::new() }],
             all_or_nothing: false,

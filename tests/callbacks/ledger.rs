@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use dialplane::{
     call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
     ledger::{
-        Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
-        RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
+        Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
+        Recorded, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
     },
 };
 use jiff::Timestamp;
@@ -107,9 +107,18 @@ impl Ledger for Watched {
         self.sqlite.request(id).await
     }
 
-    async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError> {
+    async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {
+        self.sqlite.outbox(calls).await
+    }
+
+    async fn claim(
+        &self,
+        calls: Vec<CallId>,
+        at: Timestamp,
+        outbox: Option<OutboxEntry>,
+    ) -> Result<Claim, LedgerError> {
         self.begin().await?;
-        self.sqlite.claim(calls, at).await
+        self.sqlite.claim(calls, at, outbox).await
     }
 
     async fn page(

@@ -230,7 +230,7 @@ async fn what_a_vendor_answered_is_kept_until_a_failing_ledger_takes_it() {
     let prepared = gateway
         .prepare(CreateOrder {
             request_id: RequestId::generate(),
-            payload_hash: [0; 32],
+            fingerprint: dialplane::call::Fingerprint { digest: [0; 32], fields: Vec::new() },
             route: "knovvu".to_owned(),
             drafts: numbers.iter().map(draft).collect(),
             all_or_nothing: false,

@@ -8,7 +8,8 @@ use dialplane::{
 };
 
 use crate::samples::{
-    START, accepted, at, call, calls, calls_of, full_call, news, reported, request, request_of,
+    START, accepted, at, call, calls, calls_of, fingerprint, full_call, news, reported, request,
+    request_of,
 };
 
 pub use crate::{due::*, history::*, strays::*};
@@ -72,12 +73,12 @@ pub async fn a_request_is_recorded_once(ledger: Shared) {
     let first = request(2);
     let mut other = request(3);
     other.id = first.id.clone();
-    other.payload_hash = [9; 32];
+    other.fingerprint = fingerprint(9);
     assert_eq!(ledger.request(&first.id).await.unwrap(), None);
     assert_eq!(ledger.record(first.clone()).await.unwrap(), Recorded::New);
-    let known = RequestRecord { payload_hash: [7; 32], create_time: at(0), calls: 2 };
-    assert_eq!(ledger.request(&first.id).await.unwrap(), Some(known));
-    assert_eq!(ledger.record(first.clone()).await.unwrap(), Recorded::Before(known));
+    let known = RequestRecord { fingerprint: fingerprint(7), create_time: at(0), calls: 2 };
+    assert_eq!(ledger.request(&first.id).await.unwrap(), Some(known.clone()));
+    assert_eq!(ledger.record(first.clone()).await.unwrap(), Recorded::Before(known.clone()));
     assert_eq!(ledger.record(other.clone()).await.unwrap(), Recorded::Before(known));
     assert_eq!(calls_of(&*ledger, &first.id).await, first.calls);
     let others = Selector::Calls(other.calls.iter().map(|call| call.id).collect());
@@ -112,7 +113,7 @@ pub async fn of_many_at_once_one_records(ledger: Shared) {
             let (ledger, id) = (Arc::clone(&ledger), id.clone());
             tokio::spawn(async move {
                 let mut request = request_of(vec![call(&id, 0, None)], id);
-                request.payload_hash = [hash; 32];
+                request.fingerprint = fingerprint(hash);
                 let recorded = ledger.record(request.clone()).await.unwrap();
                 (request, recorded)
             })
@@ -127,7 +128,7 @@ pub async fn of_many_at_once_one_records(ledger: Shared) {
         }
     }
     assert_eq!((winners.len(), losers.len()), (1, 31));
-    assert!(losers.iter().all(|record| record.payload_hash == winners[0].payload_hash));
+    assert!(losers.iter().all(|record| record.fingerprint == winners[0].fingerprint));
     assert_eq!(calls_of(&*ledger, &id).await, winners[0].calls);
 }
 

@@ -59,7 +59,7 @@ pub async fn every_revision_is_a_change(ledger: Shared) {
     let recorded = request(2);
     ledger.record(recorded.clone()).await.unwrap();
     let [first, second] = [recorded.calls[0].id, recorded.calls[1].id];
-    let dispatched = ledger.claim(vec![first], at(1)).await.unwrap().mine;
+    let dispatched = ledger.claim(vec![first], at(1), None).await.unwrap().mine;
     let all = vec![
         news(second, Observation::Dispatching, 1),
         news(first, accepted("v-1"), 2),
@@ -71,7 +71,7 @@ pub async fn every_revision_is_a_change(ledger: Shared) {
     let after = ledger.observe(all).await.unwrap();
     // None of these is seen by anybody.
     ledger.observe(vec![news(second, Observation::Dispatching, 5)]).await.unwrap();
-    ledger.claim(vec![first, second], at(6)).await.unwrap();
+    ledger.claim(vec![first, second], at(6), None).await.unwrap();
     ledger.record(recorded.clone()).await.unwrap();
 
     let seen = everything(&*ledger).await;

@@ -2,8 +2,8 @@
 
 use dialplane::{
     call::{
-        AnsweredBy, Attempt, Call, CallError, CallId, CallState, Cause, Observation, Order,
-        Position, Recipient, ReportedState, RequestId, Resource, Retry, Script, VendorFault,
+        AnsweredBy, Attempt, Call, CallError, CallId, CallState, Cause, Fingerprint, Observation,
+        Order, Position, Recipient, ReportedState, RequestId, Resource, Retry, Script, VendorFault,
         Violation,
     },
     ledger::{Ledger, NewRequest, News, Page},
@@ -39,6 +39,8 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
         vendor: "phonon-in".to_owned(),
         vendor_call_id: None,
         vendor_request_id: None,
+        failovers: Vec::new(),
+        fallbacks: Vec::new(),
         state: CallState::Scheduled,
         error: None,
         attempts: Vec::new(),
@@ -119,7 +121,11 @@ pub fn request(calls: u32) -> NewRequest {
 }
 
 pub fn request_of(calls: Vec<Call>, id: RequestId) -> NewRequest {
-    NewRequest { id, payload_hash: [7; 32], create_time: at(0), calls }
+    NewRequest { id, fingerprint: fingerprint(7), create_time: at(0), calls, outbox: Vec::new() }
+}
+
+pub fn fingerprint(of: u8) -> Fingerprint {
+    Fingerprint { digest: [of; 32], fields: vec![of] }
 }
 
 pub fn news(call: CallId, observation: Observation, second: i64) -> News {

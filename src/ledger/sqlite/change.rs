@@ -1,26 +1,31 @@
 //! What is written, each within a transaction of the writer's.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
-    due, read,
+    due,
+    outbox::{self, Released},
+    read,
     row::{self, Trouble},
     sql,
     state::code,
 };
 use crate::{
     call::{Call, CallId, CallState, ClientReference, Observation},
-    ledger::{Claim, LedgerError, NewRequest, News, Recorded},
+    ledger::{Claim, LedgerError, NewRequest, News, OutboxEntry, Recorded},
 };
 
 /// Records a request, or gives what is known of its id.
 pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded, Trouble> {
     let inserted = connection.prepare_cached(sql::INSERT_REQUEST)?.execute((
         request.id.as_str(),
-        request.payload_hash,
+        request.fingerprint.digest,
         request.create_time.to_string(),
         i64::try_from(request.calls.len()).unwrap_or(i64::MAX),
+        &request.fingerprint.fields,
     ))?;
     if inserted == 0 {
         let before = read::request(connection, &request.id)?;
@@ -29,6 +34,11 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
         });
     }
     let key = connection.last_insert_rowid();
+    let mut entries = HashMap::new();
+    for entry in &request.outbox {
+        let key = outbox::keep(connection, entry)?;
+        entries.extend(entry.calls.iter().map(|id| (*id, key)));
+    }
     let mut insert = connection.prepare_cached(sql::INSERT_CALL)?;
     for call in &request.calls {
         insert.execute((
@@ -41,6 +51,7 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
             code(call.state),
             row::document(call)?,
             due::column(call),
+            entries.get(&call.id),
         ))?;
         note(connection, connection.last_insert_rowid(), call)?;
     }
@@ -49,28 +60,53 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
 
 /// Applies news, each to the call as the ones before left it.
 pub fn observe(connection: &Connection, news: Vec<News>) -> Result<Vec<Call>, Trouble> {
-    news.into_iter().map(|news| observe_one(connection, news)).collect()
+    let mut released = Released::default();
+    let calls = news.into_iter().map(|news| observe_one(connection, news, &mut released));
+    let calls = calls.collect::<Result<_, _>>()?;
+    released.settle(connection)?;
+    Ok(calls)
 }
 
 /// Takes calls for being handed over.
-pub fn claim(connection: &Connection, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, Trouble> {
+pub fn claim(
+    connection: &Connection,
+    calls: Vec<CallId>,
+    at: Timestamp,
+    outbox: Option<&OutboxEntry>,
+) -> Result<Claim, Trouble> {
     let mut claim = Claim::default();
+    // What waits is in no entry.
+    let mut none = Released::default();
+    let mut mark = |id, observation| {
+        observe_one(connection, News { call: id, observation, at, due: None }, &mut none)
+    };
     for id in calls {
         let before = read::call(connection, id)?.ok_or(LedgerError::NoSuchCall(id))?;
         if before.state != CallState::Scheduled {
             claim.others.push(before);
-            continue;
+        } else if before.order.expire_time.is_some_and(|end| end <= at) {
+            claim.others.push(mark(id, Observation::Expired)?);
+        } else {
+            claim.left.push(before);
         }
-        let expired = before.order.expire_time.is_some_and(|end| end <= at);
-        let observation = if expired { Observation::Expired } else { Observation::Dispatching };
-        let call = observe_one(connection, News { call: id, observation, at, due: None })?;
-        if expired { claim.others.push(call) } else { claim.mine.push(call) }
+    }
+    match outbox {
+        Some(_) if !claim.others.is_empty() => return Ok(claim),
+        Some(entry) if !claim.left.is_empty() => outbox::put(connection, entry)?,
+        _ => {}
+    }
+    for call in std::mem::take(&mut claim.left) {
+        claim.mine.push(mark(call.id, Observation::Dispatching)?);
     }
     Ok(claim)
 }
 
-fn observe_one(connection: &Connection, news: News) -> Result<Call, Trouble> {
-    let (key, mut call) =
+fn observe_one(
+    connection: &Connection,
+    news: News,
+    released: &mut Released,
+) -> Result<Call, Trouble> {
+    let (key, entry, mut call) =
         read::keyed_call(connection, news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
     let revision = call.revision;
@@ -83,14 +119,17 @@ fn observe_one(connection: &Connection, news: News) -> Result<Call, Trouble> {
     }
     let (document, due) = (row::document(&call)?, due::column(&call));
     let state = code(call.state);
+    let kept = entry.filter(|_| outbox::is_needed(&call));
+    entry.filter(|_| kept.is_none()).inspect(|entry| released.add(*entry));
     if (&call.vendor, &call.vendor_call_id) == (&vendor, &vendor_call_id) {
-        connection.prepare_cached(sql::UPDATE_CALL)?.execute((key, state, document, due))?;
+        connection.prepare_cached(sql::UPDATE_CALL)?.execute((key, state, document, due, kept))?;
     } else {
         connection.prepare_cached(sql::UPDATE_PLACED_CALL)?.execute((
             key,
             state,
             document,
             due,
+            kept,
             &call.vendor,
             &call.vendor_call_id,
         ))?;

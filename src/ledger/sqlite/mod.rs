@@ -8,8 +8,9 @@
 
 use std::{
     fmt,
+    future::Future,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{address::Address, marks::Told, row::Trouble, writer::Counters};
 use super::{
-    Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, Page, Recorded,
+    Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page, Recorded,
     RequestRecord, Stray, StrayName,
 };
 use crate::call::{Call, CallId, CallState, Position, RequestId, Selection, Selector};
@@ -33,6 +34,7 @@ mod history;
 mod lock;
 mod marks;
 mod open;
+mod outbox;
 mod read;
 mod reader;
 mod row;
@@ -72,6 +74,25 @@ pub struct SqliteLedger {
     identity: [u8; 8],
 }
 
+/// What outlives a crash in a simulation: everything committed to a ledger in memory.
+pub struct Disk(Arc<Mutex<Connection>>);
+
+impl Disk {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When SQLite can't make one.
+    pub fn new() -> Result<Self, LedgerError> {
+        Ok(Self(Arc::new(Mutex::new(open::memory()?))))
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
 /// What was committed since a ledger was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Commits {
@@ -102,34 +123,60 @@ impl SqliteLedger {
         }
     }
 
+    /// Opens the ledger on a disk of memory. Nothing happens in it but while the future is
+    /// polled, and whatever waits is lost with it: so a simulation decides when time passes,
+    /// and when the power goes.
+    ///
+    /// # Errors
+    /// When what is there can't be read.
+    pub fn on_disk(disk: &Disk) -> Result<(Self, impl Future<Output = ()> + use<>), LedgerError> {
+        let ended = watch::channel(());
+        let (ledger, writer) = Self::build(None, Arc::clone(&disk.0), Vec::new(), ended.1)?;
+        Ok((ledger, writer::run(writer, ended.0)))
+    }
+
     fn start(
         path: Option<PathBuf>,
         connection: Connection,
         readers: Vec<Connection>,
     ) -> Result<Self, LedgerError> {
+        let (end, ended) = watch::channel(());
+        let connection = Arc::new(Mutex::new(connection));
+        let (ledger, writer) = Self::build(path, connection, readers, ended)?;
+        writer::spawn(writer, end).map_err(|error| ledger.unopened(no_thread(&error)))?;
+        Ok(ledger)
+    }
+
+    fn build(
+        path: Option<PathBuf>,
+        connection: Arc<Mutex<Connection>>,
+        readers: Vec<Connection>,
+        writer_ended: watch::Receiver<()>,
+    ) -> Result<(Self, writer::Writer), LedgerError> {
         let file = path.as_deref().unwrap_or(Path::new(":memory:"));
         let unopened =
             |reason: String| LedgerError::Open { path: file.display().to_string(), reason };
-        let marks = marks::read(&connection)
-            .map_err(|trouble| unopened(LedgerError::from(trouble).to_string()))?;
-        let identity =
-            marks::identity(&connection).map_err(|error| unopened(open::explain(&error)))?;
+        let (marks, identity) = {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let marks = marks::read(&connection)
+                .map_err(|trouble| unopened(LedgerError::from(trouble).to_string()))?;
+            let identity = marks::identity(&connection);
+            (marks, identity.map_err(|error| unopened(open::explain(&error)))?)
+        };
         let told = Arc::new(Told::new(marks));
-        let no_thread = |error: std::io::Error| unopened(format!("no thread for it: {error}"));
         let counters = Arc::new(Counters::default());
         let (readers_end, readers_ended) = watch::channel(());
-        let (writer_end, writer_ended) = watch::channel(());
         let readers = if readers.is_empty() {
             None
         } else {
-            Some(reader::spawn(readers, &readers_end).map_err(no_thread)?)
+            let readers = reader::spawn(readers, &readers_end);
+            Some(readers.map_err(|error| unopened(no_thread(&error)))?)
         };
-        let writer =
-            writer::spawn(connection, Arc::clone(&counters), Arc::clone(&told), writer_end)
-                .map_err(no_thread)?;
-        Ok(Self {
+        let (writer, queue) =
+            writer::Writer::new(connection, Arc::clone(&counters), Arc::clone(&told));
+        let ledger = Self {
             path,
-            writer,
+            writer: queue,
             writer_ended,
             readers,
             readers_ended,
@@ -139,7 +186,13 @@ impl SqliteLedger {
             counters,
             told,
             identity,
-        })
+        };
+        Ok((ledger, writer))
+    }
+
+    fn unopened(&self, reason: String) -> LedgerError {
+        let path = self.path.as_deref().unwrap_or(Path::new(":memory:"));
+        LedgerError::Open { path: path.display().to_string(), reason }
     }
 
     /// What was committed so far.
@@ -208,6 +261,10 @@ impl SqliteLedger {
     }
 }
 
+fn no_thread(error: &std::io::Error) -> String {
+    format!("no thread for it: {error}")
+}
+
 fn in_snapshot<T>(
     connection: &mut Connection,
     read: impl FnOnce(&Connection) -> Result<T, Trouble>,
@@ -240,11 +297,23 @@ impl Ledger for SqliteLedger {
         self.news(news.len(), move |connection| change::observe(connection, news)).await
     }
 
-    async fn claim(&self, calls: Vec<CallId>, at: Timestamp) -> Result<Claim, LedgerError> {
+    async fn claim(
+        &self,
+        calls: Vec<CallId>,
+        at: Timestamp,
+        outbox: Option<OutboxEntry>,
+    ) -> Result<Claim, LedgerError> {
         if calls.is_empty() {
             return Ok(Claim::default());
         }
-        self.news(calls.len(), move |connection| change::claim(connection, calls, at)).await
+        self.news(calls.len(), move |connection| {
+            change::claim(connection, calls, at, outbox.as_ref())
+        })
+        .await
+    }
+
+    async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {
+        self.read(move |connection| outbox::entries(connection, &calls)).await
     }
 
     async fn page(

@@ -15,8 +15,11 @@ const APPLICATION_ID: i32 = 0x4469_616C;
 
 /// The schema, step by step; the number of steps done is in `user_version`. A step
 /// that was released is never changed.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_calls.sql"), include_str!("migrations/0002_changes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_calls.sql"),
+    include_str!("migrations/0002_changes.sql"),
+    include_str!("migrations/0003_outbox.sql"),
+];
 
 /// For how long another process may keep the file from us: a copy being made, a
 /// person looking into it.

@@ -8,7 +8,7 @@ use super::{
     state::code,
 };
 use crate::{
-    call::{Call, CallId, CallState, ClientReference, Position, RequestId, Selector},
+    call::{Call, CallId, CallState, ClientReference, Fingerprint, Position, RequestId, Selector},
     ledger::{LedgerError, Page, RequestRecord},
 };
 
@@ -26,7 +26,8 @@ pub fn request(
     let create_time = text(row, 2)?.parse().map_err(|error: jiff::Error| {
         LedgerError::Unreadable { id: id.to_string(), reason: error.to_string() }
     })?;
-    let record = RequestRecord { payload_hash: row.get(1)?, create_time, calls: row.get(3)? };
+    let fingerprint = Fingerprint { digest: row.get(1)?, fields: row.get(4)? };
+    let record = RequestRecord { fingerprint, create_time, calls: row.get(3)? };
     Ok(Some((row.get(0)?, record)))
 }
 
@@ -37,11 +38,14 @@ pub fn call(connection: &Connection, id: CallId) -> Result<Option<Call>, Trouble
     rows.next()?.map(row::call).transpose()
 }
 
-/// A call and its key.
-pub fn keyed_call(connection: &Connection, id: CallId) -> Result<Option<(i64, Call)>, Trouble> {
+/// A call, its key, and the outbox entry it is in.
+pub fn keyed_call(
+    connection: &Connection,
+    id: CallId,
+) -> Result<Option<(i64, Option<i64>, Call)>, Trouble> {
     let mut statement = connection.prepare_cached(sql::CALL)?;
     let mut rows = statement.query([id.as_bytes()])?;
-    rows.next()?.map(|row| Ok((row::key(row)?, row::call(row)?))).transpose()
+    rows.next()?.map(|row| Ok((row::key(row)?, row::outbox(row)?, row::call(row)?))).transpose()
 }
 
 /// The call that has any of a vendor's ids, the one recorded last if there are several.

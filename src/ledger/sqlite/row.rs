@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::state;
 use crate::{
-    call::{Attempt, Call, CallError, CallId, CallState, Order, RequestId},
+    call::{Attempt, Call, CallError, CallId, CallState, Failover, Fallback, Order, RequestId},
     ledger::{Change, LedgerError},
 };
 
@@ -61,6 +61,10 @@ struct Document<'a> {
     route: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vendor_request_id: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "<[Failover]>::is_empty")]
+    failovers: Cow<'a, [Failover]>,
+    #[serde(default, skip_serializing_if = "<[Fallback]>::is_empty")]
+    fallbacks: Cow<'a, [Fallback]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, CallError>>,
     #[serde(default, skip_serializing_if = "<[Attempt]>::is_empty")]
@@ -90,6 +94,8 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         vendor: _,
         vendor_call_id: _,
         vendor_request_id,
+        failovers,
+        fallbacks,
         state: _,
         error,
         attempts,
@@ -107,6 +113,8 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         order: Cow::Borrowed(order),
         route: Cow::Borrowed(route),
         vendor_request_id: vendor_request_id.as_deref().map(Cow::Borrowed),
+        failovers: Cow::Borrowed(failovers),
+        fallbacks: Cow::Borrowed(fallbacks),
         error: error.as_ref().map(Cow::Borrowed),
         attempts: Cow::Borrowed(attempts),
         vendor_data: Cow::Borrowed(vendor_data),
@@ -136,6 +144,8 @@ pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
         vendor: row.get(3)?,
         vendor_call_id: row.get(4)?,
         vendor_request_id: document.vendor_request_id.map(Cow::into_owned),
+        failovers: document.failovers.into_owned(),
+        fallbacks: document.fallbacks.into_owned(),
         state,
         error: document.error.map(Cow::into_owned),
         attempts: document.attempts.into_owned(),
@@ -158,6 +168,8 @@ struct Changing<'a> {
     vendor_call_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vendor_request_id: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "<[Failover]>::is_empty")]
+    failovers: Cow<'a, [Failover]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, CallError>>,
     #[serde(default, skip_serializing_if = "<[Attempt]>::is_empty")]
@@ -194,6 +206,9 @@ pub fn changing(call: &Call) -> Result<String, LedgerError> {
         vendor,
         vendor_call_id,
         vendor_request_id,
+        failovers,
+        // No caller sees them.
+        fallbacks: _,
         state: _,
         error,
         attempts,
@@ -210,6 +225,7 @@ pub fn changing(call: &Call) -> Result<String, LedgerError> {
         vendor: Cow::Borrowed(vendor),
         vendor_call_id: vendor_call_id.as_deref().map(Cow::Borrowed),
         vendor_request_id: vendor_request_id.as_deref().map(Cow::Borrowed),
+        failovers: Cow::Borrowed(failovers),
         error: error.as_ref().map(Cow::Borrowed),
         attempts: Cow::Borrowed(attempts),
         vendor_data: Cow::Borrowed(vendor_data),
@@ -240,6 +256,8 @@ pub fn change(row: &Row<'_>) -> Result<(Change, usize), Trouble> {
         vendor: changing.vendor.into_owned(),
         vendor_call_id: changing.vendor_call_id.map(Cow::into_owned),
         vendor_request_id: changing.vendor_request_id.map(Cow::into_owned),
+        failovers: changing.failovers.into_owned(),
+        fallbacks: Vec::new(),
         state: state_of(id, row.get(4)?)?,
         error: changing.error.map(Cow::into_owned),
         attempts: changing.attempts.into_owned(),
@@ -270,6 +288,11 @@ fn request_id(id: CallId, text: &str) -> Result<RequestId, Trouble> {
 /// The key of the row's call, its columns as [`super::sql`] selects them.
 pub fn key(row: &Row<'_>) -> Result<i64, Trouble> {
     Ok(row.get(8)?)
+}
+
+/// The outbox entry of the row's call, its columns as [`super::sql`] selects them.
+pub fn outbox(row: &Row<'_>) -> Result<Option<i64>, Trouble> {
+    Ok(row.get(9)?)
 }
 
 /// When the row's call is looked at again, its columns as [`super::sql`] selects them.

@@ -7,7 +7,8 @@ macro_rules! select_calls {
     ($rest:literal) => {
         concat!(
             "SELECT calls.call_id, requests.request_id, calls.position, calls.vendor, \
-             calls.vendor_call_id, calls.state, calls.document, calls.due, calls.call \
+             calls.vendor_call_id, calls.state, calls.document, calls.due, calls.call, \
+             calls.outbox \
              FROM calls CROSS JOIN requests NOT INDEXED ON requests.request = calls.request ",
             $rest
         )
@@ -16,26 +17,46 @@ macro_rules! select_calls {
 
 /// A request, unless its id is there.
 pub const INSERT_REQUEST: &str = "INSERT INTO requests \
-     (request_id, payload_hash, create_time, calls) VALUES (?1, ?2, ?3, ?4) \
+     (request_id, payload_hash, create_time, calls, fields) VALUES (?1, ?2, ?3, ?4, ?5) \
      ON CONFLICT (request_id) DO NOTHING";
 
 /// A request by its id.
-pub const REQUEST: &str =
-    "SELECT request, payload_hash, create_time, calls FROM requests WHERE request_id = ?1";
+pub const REQUEST: &str = "SELECT request, payload_hash, create_time, calls, fields \
+     FROM requests WHERE request_id = ?1";
 
 /// A call.
 pub const INSERT_CALL: &str = "INSERT INTO calls \
-     (call_id, request, position, client_reference, vendor, vendor_call_id, state, document, due) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+     (call_id, request, position, client_reference, vendor, vendor_call_id, state, document, due, \
+     outbox) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// What changes of a call with most news. The vendor's names of it are left alone, so
 /// their index is too.
 pub const UPDATE_CALL: &str =
-    "UPDATE calls SET state = ?2, document = ?3, due = ?4 WHERE call = ?1";
+    "UPDATE calls SET state = ?2, document = ?3, due = ?4, outbox = ?5 WHERE call = ?1";
 
 /// The same with the vendor and its id of the call.
 pub const UPDATE_PLACED_CALL: &str = "UPDATE calls \
-     SET state = ?2, document = ?3, due = ?4, vendor = ?5, vendor_call_id = ?6 WHERE call = ?1";
+     SET state = ?2, document = ?3, due = ?4, outbox = ?5, vendor = ?6, vendor_call_id = ?7 \
+     WHERE call = ?1";
+
+/// A request to a vendor as it goes out.
+pub const INSERT_OUTBOX: &str = "INSERT INTO outbox (vendor, written, calls, open, letter) \
+     VALUES (?1, ?2, ?3, ?4, ?5)";
+
+/// A call that was claimed is in an entry.
+pub const PUT_IN_OUTBOX: &str = "UPDATE calls SET outbox = ?2 WHERE call_id = ?1";
+
+/// The entry a call is in.
+pub const OUTBOX_OF_CALL: &str = "SELECT outbox FROM calls WHERE call_id = ?1";
+
+/// An entry.
+pub const OUTBOX: &str = "SELECT vendor, written, calls, letter FROM outbox WHERE entry = ?1";
+
+/// So many of an entry's calls need it no more.
+pub const RELEASE_OUTBOX: &str = "UPDATE outbox SET open = open - ?2 WHERE entry = ?1";
+
+/// An entry nobody needs.
+pub const DELETE_OUTBOX: &str = "DELETE FROM outbox WHERE entry = ?1 AND open <= 0";
 
 /// A call by its id.
 pub const CALL: &str = select_calls!("WHERE calls.call_id = ?1");
@@ -145,12 +166,18 @@ pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE 
      FROM ledger WHERE one = 1";
 
 #[cfg(test)]
-pub const ALL: [&str; 34] = [
+pub const ALL: [&str; 40] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
     UPDATE_CALL,
     UPDATE_PLACED_CALL,
+    INSERT_OUTBOX,
+    PUT_IN_OUTBOX,
+    OUTBOX_OF_CALL,
+    OUTBOX,
+    RELEASE_OUTBOX,
+    DELETE_OUTBOX,
     CALL,
     CALLS_OF_REQUEST,
     CALLS_OF_REFERENCE,

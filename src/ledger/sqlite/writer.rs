@@ -4,7 +4,7 @@
 use std::{
     fmt, io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -103,24 +103,31 @@ pub struct Counters {
 }
 
 /// Starts the thread. `ended` is dropped when it has closed the connection.
-pub fn spawn(
-    connection: Connection,
-    counters: Arc<Counters>,
-    told: Arc<Told>,
-    ended: watch::Sender<()>,
-) -> io::Result<mpsc::UnboundedSender<Message>> {
-    let (sender, queue) = mpsc::unbounded_channel();
-    let mut writer = Writer { connection, queue, counters, told, failing: false };
+pub fn spawn(mut writer: Writer, ended: watch::Sender<()>) -> io::Result<()> {
     thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
-        writer.run();
+        while let Some(first) = writer.queue.blocking_recv() {
+            writer.turn(first);
+        }
+        writer.end();
         drop(writer);
         drop(ended);
     })?;
-    Ok(sender)
+    Ok(())
 }
 
-struct Writer {
-    connection: Connection,
+/// The same within a task, without a thread: each commit is made at once, between two
+/// awaits.
+pub async fn run(mut writer: Writer, ended: watch::Sender<()>) {
+    while let Some(first) = writer.queue.recv().await {
+        writer.turn(first);
+    }
+    drop(writer);
+    drop(ended);
+}
+
+/// Who writes.
+pub struct Writer {
+    connection: Arc<Mutex<Connection>>,
     queue: mpsc::UnboundedReceiver<Message>,
     counters: Arc<Counters>,
     told: Arc<Told>,
@@ -138,30 +145,44 @@ struct Batch {
 }
 
 impl Writer {
-    /// Until the queue is closed and empty.
-    fn run(&mut self) {
-        while let Some(first) = self.queue.blocking_recv() {
-            let mut batch = Batch::default();
-            self.take(first, &mut batch);
-            while batch.weight < MAX_BATCH {
-                let Ok(message) = self.queue.try_recv() else { break };
-                self.take(message, &mut batch);
-            }
-            self.commit(batch.changes);
-            // After the changes: whoever asks sees what was queued before.
-            for act in batch.between {
-                act(&mut self.connection);
-            }
-            if !batch.ready.is_empty() {
-                let ready = self.probe();
-                for reply in batch.ready {
-                    let _ = reply.send(ready.clone());
-                }
+    /// A writer, and where it takes what is to be done.
+    pub fn new(
+        connection: Arc<Mutex<Connection>>,
+        counters: Arc<Counters>,
+        told: Arc<Told>,
+    ) -> (Self, mpsc::UnboundedSender<Message>) {
+        let (sender, queue) = mpsc::unbounded_channel();
+        (Self { connection, queue, counters, told, failing: false }, sender)
+    }
+
+    /// Does what is first in the queue, and with it whatever else waits.
+    fn turn(&mut self, first: Message) {
+        let mut batch = Batch::default();
+        self.take(first, &mut batch);
+        while batch.weight < MAX_BATCH {
+            let Ok(message) = self.queue.try_recv() else { break };
+            self.take(message, &mut batch);
+        }
+        let connection = Arc::clone(&self.connection);
+        let connection = &mut connection.lock().unwrap_or_else(PoisonError::into_inner);
+        self.commit(connection, batch.changes);
+        // After the changes: whoever asks sees what was queued before.
+        for act in batch.between {
+            act(connection);
+        }
+        if !batch.ready.is_empty() {
+            let ready = self.probe(connection);
+            for reply in batch.ready {
+                let _ = reply.send(ready.clone());
             }
         }
-        // Not needed for anything to be kept; leaves one file instead of three.
+    }
+
+    /// Not needed for anything to be kept; leaves one file instead of three.
+    fn end(&self) {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let checkpoint: Result<i64, _> =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0));
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0));
         if let Err(error) = checkpoint {
             tracing::warn!(%error, "the ledger's log stays beside it");
         }
@@ -179,11 +200,11 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, mut changes: Vec<Box<dyn Change>>) {
+    fn commit(&mut self, connection: &mut Connection, mut changes: Vec<Box<dyn Change>>) {
         if changes.is_empty() {
             return;
         }
-        match make_all(&mut self.connection, &mut changes) {
+        match make_all(connection, &mut changes) {
             Ok((outcomes, marks)) => {
                 self.told.tell(marks);
                 self.well(true);
@@ -201,7 +222,7 @@ impl Writer {
                 }
                 self.well(false);
                 // It may have been kept all the same.
-                match marks::read(&self.connection) {
+                match marks::read(connection) {
                     Ok(marks) => self.told.tell(marks),
                     Err(_) => self.told.doubt(),
                 }
@@ -221,8 +242,8 @@ impl Writer {
 
     /// Nothing is written as long as all is well: the lock alone is asked for. After a
     /// failure only a commit tells whether the disk is back.
-    fn probe(&mut self) -> Result<(), LedgerError> {
-        match take_lock(&mut self.connection, self.failing) {
+    fn probe(&mut self, connection: &mut Connection) -> Result<(), LedgerError> {
+        match take_lock(connection, self.failing) {
             Ok(()) => {
                 self.well(true);
                 Ok(())

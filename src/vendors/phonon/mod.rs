@@ -36,6 +36,10 @@ pub const REGISTRATION: Registration = Registration { kind: "phonon", build };
 /// The `domain` of Phonon's errors.
 pub const DOMAIN: &str = "phonon.io";
 
+/// For how long the vendor is trusted to know a request again. How long it really does is
+/// not published (phonon.md 6.5): long enough for a restart, and no longer.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
 /// One account's adapter.
 #[derive(Debug)]
 pub struct Phonon {
@@ -129,6 +133,10 @@ impl Vendor for Phonon {
 
     fn read_answer(&self, calls: &[Placed<'_>], reply: &HttpReply) -> Result<Vec<Report>, Fault> {
         results::read(calls, reply)
+    }
+
+    fn duplicate_check(&self) -> Option<Duration> {
+        self.settings.duplicate_check.then_some(REMEMBERED)
     }
 
     fn callback(&self) -> Option<&dyn Callback> {

@@ -23,6 +23,8 @@ pub(super) struct Settings {
     pub(super) encryption: Option<Encryption>,
     /// Set when the vendor can be asked for results.
     pub(super) results: Option<Pull>,
+    /// The vendor refuses what it has taken before, byte for byte.
+    pub(super) duplicate_check: bool,
     /// Set when the vendor has to authenticate when it posts results.
     pub(super) callback: Option<Login>,
 }
@@ -102,6 +104,7 @@ impl Settings {
         let encryption = encryption(section, product);
         let create_url = create_url(section, product, lane, section.has("encryption"));
         let results = results(section, lane);
+        let duplicate_check = duplicate_check(section, lane);
         let callback = callback(section);
         Some(Self {
             lane: lane?,
@@ -111,6 +114,7 @@ impl Settings {
             api_version: api_version?,
             encryption: encryption?,
             results: results?,
+            duplicate_check: duplicate_check?,
             callback: callback?,
         })
     }
@@ -229,6 +233,13 @@ fn encryption(section: &mut Section<'_>, product: Option<Product>) -> Option<Opt
     inner.finish();
     padding?;
     encryption.map(Some).filter(|_| product != Some(Product::Multicast))
+}
+
+/// Known of real-time requests, and open for bulk ones (phonon.md 6.5).
+fn duplicate_check(section: &mut Section<'_>, lane: Option<Lane>) -> Option<bool> {
+    let given = section.has("duplicate_check");
+    let checks = section.boolean("duplicate_check");
+    if given { checks } else { Some(lane == Some(Lane::Realtime)) }
 }
 
 fn create_url(

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::call::{Observation, testing::call};
+use crate::call::{Fingerprint, Observation, testing::call};
 
 fn sample_call(request: &RequestId, position: u32) -> Call {
     let now = "2026-03-01T10:00:00.123456789Z".parse().unwrap();
@@ -23,7 +23,8 @@ fn sample_call(request: &RequestId, position: u32) -> Call {
 fn sample(calls: u32) -> NewRequest {
     let id = RequestId::generate();
     NewRequest {
-        payload_hash: [7; 32],
+        fingerprint: Fingerprint { digest: [7; 32], fields: Vec::new() },
+        outbox: Vec::new(),
         create_time: "2026-03-01T10:00:00Z".parse().unwrap(),
         calls: (0..calls).map(|position| sample_call(&id, position)).collect(),
         id,

@@ -1,0 +1,20 @@
+-- Requests to vendors as they go out, and which field of a repeated request differs.
+
+-- A few bytes for each field of the payload; empty for requests from before.
+ALTER TABLE requests ADD COLUMN fields BLOB NOT NULL DEFAULT x'';
+
+-- Kept from before a request is sent until all its calls are known to be taken or over.
+CREATE TABLE outbox (
+    entry   INTEGER PRIMARY KEY,
+    vendor  TEXT    NOT NULL,
+    written INTEGER NOT NULL,  -- nanoseconds since the epoch
+    -- The ids of its calls in its order, 16 bytes each.
+    calls   BLOB    NOT NULL CHECK (length(calls) % 16 = 0),
+    -- How many of them still need it.
+    open    INTEGER NOT NULL,
+    letter  BLOB    NOT NULL
+) STRICT;
+
+-- The entry a call is in. No foreign key: SQLite would look for calls with every entry that
+-- is deleted.
+ALTER TABLE calls ADD COLUMN outbox INTEGER;
