@@ -84,6 +84,8 @@ impl Gateway {
         });
         account.agenda.rest_until(later(now, until));
         tokio::select! {
+            // In this order every time, so that a simulation can be repeated.
+            biased;
             () = account.agenda.woken() => {}
             () = sleep(until) => {}
             () = self.inner.stopping.cancelled() => {}
@@ -92,6 +94,8 @@ impl Gateway {
 
     async fn pause(&self, pause: Duration) {
         tokio::select! {
+            // In this order every time, so that a simulation can be repeated.
+            biased;
             () = sleep(pause) => {}
             () = self.inner.stopping.cancelled() => {}
         }
