@@ -63,7 +63,7 @@ fn whatever_happens_nobody_is_dialled_twice_and_nothing_is_lost() {
     println!("{} seeds in {:?}", seeds.len(), begun.elapsed());
     if let Some(&(seed, _)) = failed.first() {
         let list: Vec<_> =
-            failed.iter().take(20).map(|(seed, wrong)| format!("{seed}: {wrong}")).collect();
+            failed.iter().take(30).map(|(seed, wrong)| format!("{seed}: {wrong}")).collect();
         println!("{} seeds failed:\n{}", failed.len(), list.join("\n"));
         show(seed);
     }
