@@ -13,7 +13,10 @@ use dialplane::{
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::world::{World, note};
+use crate::{
+    faults::Mischief,
+    world::{World, note},
+};
 
 #[derive(Debug)]
 pub struct Shaky {
@@ -64,6 +67,10 @@ impl Shaky {
 #[async_trait]
 impl Ledger for Shaky {
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
+        let forgets = self.world.state().mischief == Some(Mischief::Forgotten);
+        if forgets {
+            return Ok(Recorded::New);
+        }
         self.act("record", true, self.sqlite.record(request)).await
     }
 

@@ -50,6 +50,19 @@ const KINDS: [Exchange; 18] = [
     Exchange::Instead(403, "<html>forbidden</html>", false),
 ];
 
+/// What no gateway could make up for: whoever checks has to see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mischief {
+    /// Whatever is sent arrives twice.
+    Twice,
+    /// What arrived is said not to have been sent.
+    Denied,
+    /// What a vendor never got is said to have been taken.
+    MadeUp,
+    /// The ledger says that it has what it does not write.
+    Forgotten,
+}
+
 #[derive(Debug)]
 pub struct Faults {
     /// From then on all is well.

@@ -23,6 +23,7 @@ use tonic::Request;
 use crate::{
     callers::{Manner, shown},
     disk::Shaky,
+    faults::Mischief,
     house::GIVE_UP_AFTER,
     line::Wire,
     panics,
@@ -50,7 +51,13 @@ enum End {
 
 /// Lives through the world of a seed.
 pub fn run(seed: u64, traced: bool) -> Outcome {
+    run_with(seed, traced, None)
+}
+
+/// The same, with something in it that breaks the promises.
+pub fn run_with(seed: u64, traced: bool, mischief: Option<Mischief>) -> Outcome {
     let world = World::new(seed, traced);
+    world.state().mischief = mischief;
     let disk = Disk::new().unwrap();
     panics::watch();
     let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

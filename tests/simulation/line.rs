@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    faults::Exchange,
+    faults::{Exchange, Mischief},
     house::TIMEOUT,
     world::{Event, Request, World, note},
 };
@@ -42,7 +42,16 @@ impl Line for Wire {
         let (number, fate) = self.begin(request);
         let _on_the_line = OnTheLine(&self.world);
         let doubt = |kind| Failure::in_doubt(kind, "simulated");
+        let mischief = self.world.state().mischief;
         let outcome = match fate {
+            _ if mischief == Some(Mischief::Denied) => {
+                drop(self.let_go(number, request, 5).await);
+                sleep(Duration::from_millis(10)).await;
+                Err(Failure::not_sent(NotSent::Connect, "a lie"))
+            }
+            _ if mischief == Some(Mischief::MadeUp) && self.vendor == "knovvu" => {
+                Ok(HttpReply::json(200, "{\"UniqueId\":\"made-up\"}"))
+            }
             Exchange::Refused => {
                 self.world.pause(0, 50).await;
                 Err(Failure::not_sent(NotSent::Connect, "simulated"))
@@ -67,6 +76,9 @@ impl Line for Wire {
             _ => {
                 let transit = if let Exchange::Well(ms) = fate { ms / 2 } else { 10 };
                 let answer = self.let_go(number, request, transit).await;
+                if mischief == Some(Mischief::Twice) {
+                    drop(self.let_go(number, request, transit).await);
+                }
                 match timeout(TIMEOUT, self.come_back(fate, answer)).await {
                     Ok(outcome) => outcome,
                     Err(_) => Err(doubt(InDoubt::Timeout)),

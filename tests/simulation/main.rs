@@ -13,14 +13,18 @@
 )]
 
 use std::{
-    env,
+    collections::BTreeMap,
+    env, process,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+use faults::Mischief;
 
 mod callers;
 mod checker;
@@ -47,10 +51,8 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn whatever_happens_nobody_is_dialled_twice_and_nothing_is_lost() {
     if let Some(seed) = number("DIALPLANE_SEED") {
+        world::ALOUD.store(true, Ordering::Relaxed);
         let outcome = life::run(seed, true);
-        for line in &outcome.trace {
-            println!("{line}");
-        }
         assert_eq!(outcome.wrong, None, "seed {seed}");
         return;
     }
@@ -69,30 +71,61 @@ fn whatever_happens_nobody_is_dialled_twice_and_nothing_is_lost() {
     }
 }
 
-/// Those that failed, in their order.
+/// Longer than any world takes: one that takes longer does not end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Those that failed, in their order. Ends with the first, unless `DIALPLANE_SEEDS_ALL` is
+/// set.
 fn live_through(seeds: &[u64]) -> Vec<(u64, String)> {
     let next = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
     let enough = AtomicBool::new(false);
     let go_on = env::var_os("DIALPLANE_SEEDS_ALL").is_some();
+    let under_way = Mutex::new(BTreeMap::new());
     let threads = thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
+        let (working, done) = mpsc::channel::<()>();
         for _ in 0..threads {
-            scope.spawn(|| {
+            let working = working.clone();
+            let (next, failed, enough, under_way) = (&next, &failed, &enough, &under_way);
+            scope.spawn(move || {
                 while !enough.load(Ordering::Relaxed) {
                     let index = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap();
                     let Some(&seed) = seeds.get(index) else { break };
-                    if let Some(wrong) = life::run(seed, false).wrong {
+                    under_way.lock().unwrap().insert(seed, Instant::now());
+                    let wrong = life::run(seed, false).wrong;
+                    under_way.lock().unwrap().remove(&seed);
+                    if let Some(wrong) = wrong {
                         failed.lock().unwrap().push((seed, wrong));
                         enough.store(!go_on, Ordering::Relaxed);
                     }
                 }
+                drop(working);
             });
         }
+        drop(working);
+        let under_way = &under_way;
+        scope.spawn(move || watch(&done, under_way));
     });
     let mut failed = failed.into_inner().unwrap();
     failed.sort();
     failed
+}
+
+/// Ends it all when a world does not end.
+fn watch(done: &mpsc::Receiver<()>, under_way: &Mutex<BTreeMap<u64, Instant>>) {
+    while done.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+        let worlds = under_way.lock().unwrap();
+        if let Some((seed, _)) = worlds.iter().find(|(_, begun)| begun.elapsed() > PATIENCE) {
+            println!("(8) seed {seed} does not end\n{}", again(*seed));
+            process::exit(1);
+        }
+    }
+}
+
+/// How to see all of it.
+fn again(seed: u64) -> String {
+    format!("DIALPLANE_SEED={seed} cargo test --test simulation nobody_is_dialled -- --nocapture")
 }
 
 /// Lives through it again, and tells how it came to that.
@@ -104,9 +137,26 @@ fn show(seed: u64) -> ! {
         println!("{line}");
     }
     panic!(
-        "seed {seed}: {}\nall of it: DIALPLANE_SEED={seed} cargo test --test simulation -- --nocapture nobody_is_dialled",
-        outcome.wrong.as_deref().unwrap_or("nothing is wrong this time: it is not the same again")
+        "seed {seed}: {}\n{}",
+        outcome.wrong.as_deref().unwrap_or("nothing is wrong this time: it is not the same again"),
+        again(seed)
     );
+}
+
+/// Who checks is checked: what breaks a promise is seen, and as what.
+#[test]
+fn what_breaks_a_promise_is_seen() {
+    for (mischief, seen_as) in [
+        (Mischief::Twice, "(1)"),
+        (Mischief::Denied, "(3)"),
+        (Mischief::MadeUp, "(7)"),
+        (Mischief::Forgotten, "(2)"),
+    ] {
+        let mut seen: Vec<_> =
+            (0..60).filter_map(|seed| life::run_with(seed, false, Some(mischief)).wrong).collect();
+        seen.sort();
+        assert!(seen.iter().any(|what| what.starts_with(seen_as)), "{mischief:?}: {seen:#?}");
+    }
 }
 
 #[test]

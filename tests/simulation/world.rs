@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,10 +19,19 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{callers::Callers, checker::Checker, faults::Faults, house, rng::Rng};
+use crate::{
+    callers::Callers,
+    checker::Checker,
+    faults::{Faults, Mischief},
+    house,
+    rng::Rng,
+};
 
 /// More steps than any world takes: one that takes more hangs.
 const MOST_STEPS: u64 = 20_000;
+
+/// What is noted is printed at once: so it is seen of a world without an end, too.
+pub static ALOUD: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug)]
 pub struct World {
@@ -34,6 +46,7 @@ pub struct World {
 pub struct State {
     pub rng: Rng,
     pub faults: Faults,
+    pub mischief: Option<Mischief>,
     pub vendors: Vendors,
     pub checker: Checker,
     pub callers: Callers,
@@ -96,6 +109,7 @@ impl World {
         let mut state = State {
             rng,
             faults,
+            mischief: None,
             vendors,
             checker: Checker::default(),
             callers,
@@ -206,7 +220,11 @@ impl State {
     pub fn note(&mut self, line: String) {
         let now = self.now();
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:10.3} {line}", now.as_secs_f64()));
+            let line = format!("{:10.3} {line}", now.as_secs_f64());
+            if ALOUD.load(Ordering::Relaxed) {
+                println!("{line}");
+            }
+            trace.push(line);
         }
     }
 
