@@ -160,6 +160,11 @@ impl Checker {
         self.calls.get(&id).map(|seen| seen.state)
     }
 
+    /// Every call, with its last revision.
+    pub fn revisions(&self) -> impl Iterator<Item = (CallId, u64)> + '_ {
+        self.calls.iter().map(|(id, seen)| (*id, seen.revision))
+    }
+
     /// The calls that are not over.
     pub fn open(&self) -> impl Iterator<Item = (CallId, CallState)> + '_ {
         self.calls.iter().filter(|(_, seen)| !seen.state.is_final()).map(|(id, s)| (*id, s.state))

@@ -26,13 +26,16 @@ use crate::{
     faults::Mischief,
     house::GIVE_UP_AFTER,
     line::Wire,
-    panics,
+    panics, watcher,
     world::{Event, World, note},
 };
 
 /// After the last fault, and what may then take its time: calls that are given up on, and a
 /// vendor that was asked in vain and is left in peace for a while.
 const CALM: Duration = Duration::from_secs(120 + 60 + 420);
+
+/// Beyond all that is planned.
+const ETERNITY: Duration = Duration::from_secs(86_400);
 
 /// What became of a world.
 #[derive(Debug)]
@@ -81,6 +84,11 @@ fn live_once(world: &Arc<World>, disk: &Disk) -> End {
             biased;
             () = world.death() => End::Died,
             end = live(world, disk) => end,
+            // Only when nothing else is left to wait for, or nobody ever stops.
+            () = sleep(ETERNITY) => {
+                world.state().checker.wrong("(8) everybody waits for ever".to_owned());
+                End::Over
+            }
         };
         world.set_alive(false);
         end
@@ -132,10 +140,17 @@ async fn live(world: &Arc<World>, disk: &Disk) -> End {
         return End::Died;
     }
     gateway.attend();
+    let is_watched = world.state().is_watched;
+    if is_watched {
+        tokio::spawn(watcher::watch(Arc::clone(world), gateway.clone()));
+    }
     let end = attend(world, &gateway, &ledger).await;
     if end == End::Over && world.state().checker.verdict().is_none() {
         ask_once_more(world, &gateway).await;
         all_told_is_there(world, &ledger).await;
+        if is_watched {
+            watcher::sees_all(world).await;
+        }
     }
     end
 }

@@ -35,6 +35,7 @@ mod life;
 mod line;
 mod panics;
 mod rng;
+mod watcher;
 mod world;
 
 /// Without being asked for more.

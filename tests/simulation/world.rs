@@ -25,6 +25,7 @@ use crate::{
     faults::{Faults, Mischief},
     house,
     rng::Rng,
+    watcher::Watcher,
 };
 
 /// More steps than any world takes: one that takes more hangs.
@@ -50,6 +51,9 @@ pub struct State {
     pub vendors: Vendors,
     pub checker: Checker,
     pub callers: Callers,
+    pub watcher: Watcher,
+    /// Somebody watches.
+    pub is_watched: bool,
     pub trace: Option<Vec<String>>,
     pub config: &'static Config,
     agenda: BTreeMap<(Duration, u64), Event>,
@@ -106,6 +110,7 @@ impl World {
         let config = house::config(&mut rng);
         let faults = Faults::new(&mut rng);
         let callers = Callers::new(&mut rng);
+        let is_watched = rng.chance(300);
         let mut state = State {
             rng,
             faults,
@@ -113,6 +118,8 @@ impl World {
             vendors,
             checker: Checker::default(),
             callers,
+            watcher: Watcher::default(),
+            is_watched,
             trace: traced.then(Vec::new),
             config,
             agenda: BTreeMap::new(),
