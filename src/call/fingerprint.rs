@@ -208,6 +208,6 @@ mod tests {
         assert_ne!(Mark::of([]), Mark::NONE);
     }
 
-    const PINNED_DEFAULT: [u8; 2] = [1, 1];
-    const PINNED_PARTS: [u8; 2] = [1, 1];
+    const PINNED_DEFAULT: [u8; 2] = [19, 249];
+    const PINNED_PARTS: [u8; 2] = [36, 6];
 }
