@@ -45,16 +45,16 @@ impl Line for Vendor {
     }
 }
 
-struct House {
-    gateway: Gateway,
-    ledger: Arc<Watched>,
+pub struct House {
+    pub gateway: Gateway,
+    pub ledger: Arc<Watched>,
     vendor: Arc<Vendor>,
 }
 
 type Work = JoinHandle<Result<Created, GatewayError>>;
 
 impl House {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let config = Config::parse(&knovvu_at("http://127.0.0.1:9"), Path::new("."), &|_| None);
         let ledger = Arc::new(Watched::new());
         let vendor = Arc::new(Vendor {
@@ -114,11 +114,11 @@ impl House {
         first
     }
 
-    fn answer(&self) {
+    pub fn answer(&self) {
         self.vendor.open.send_replace(true);
     }
 
-    async fn end(&self, dials: usize) {
+    pub async fn end(&self, dials: usize) {
         self.answer();
         self.gateway.stop();
         self.gateway.drained().await;
@@ -291,5 +291,26 @@ async fn callers_may_leave_and_the_gateway_may_stop() {
     let error = house.gateway.create(house.prepared(1)).await.unwrap_err();
     assert!(matches!(error, GatewayError::Stopping), "{error}");
     assert_eq!(house.gateway.recorded(&one, &print).await.unwrap().unwrap().calls, late.calls);
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_share_one_answer() {
+    let house = House::new();
+    let first = house.being_dialled().await;
+    let (id, print) = (id(), print(1));
+    let waiting: Vec<_> = (0..1_000)
+        .map(|_| {
+            let mut waiting = Box::pin(house.gateway.recorded(&id, &print));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            waiting
+        })
+        .collect();
+    house.answer();
+    let first = first.await.unwrap().unwrap();
+    for waiting in waiting {
+        let answer = waiting.await.unwrap().unwrap();
+        assert!(answer.replayed && Arc::ptr_eq(&answer.calls, &first.calls), "not a copy");
+    }
     house.end(1).await;
 }

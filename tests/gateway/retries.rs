@@ -1,10 +1,23 @@
 //! What programs in between are told about repeating an RPC, and what becomes of those that
 //! they repeat.
 
-use dialplane::proto::{CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest};
+use std::sync::atomic::Ordering::SeqCst;
+
+use dialplane::{
+    api::Bound,
+    config::Listen,
+    proto::{
+        CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest,
+        call_service_client::CallServiceClient,
+    },
+};
+use tokio::sync::oneshot;
 use tonic::{Code, Request, Status};
 
-use crate::harness::{Explained, Gateway, six_systems, to, with_sandbox};
+use crate::{
+    harness::{Explained, Gateway, six_systems, to, with_sandbox},
+    joining::House,
+};
 
 fn request(id: &str, route: &str, number: &str) -> CreateCallsRequest {
     CreateCallsRequest {
@@ -120,4 +133,33 @@ async fn a_gateway_may_ask_for_a_name() {
     gateway.send(request("named", "knovvu", "+919900000100")).await.unwrap();
     gateway.stop().await;
     sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_recorded_may_be_repeated_under_its_name() {
+    let house = House::new();
+    house.answer();
+    let bound = Bound::new(&Listen::Tcp("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let address = format!("http://{}", bound.tcp().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = bound.serve(house.gateway.clone(), async { drop(stopped.await) });
+    let server = tokio::spawn(server);
+    let mut client = CallServiceClient::connect(address).await.unwrap();
+    let mut failed = async |id: &str| {
+        let status = client.create_calls(request(id, "", "+919900000100")).await.unwrap_err();
+        let error = Explained::of(&status);
+        assert_eq!(status.code(), Code::Unavailable);
+        let reason = error.info.reason.clone();
+        (reason, error.meta("dialed").to_owned(), pushback(&status).to_owned())
+    };
+    let expected = |reason: &str, wait: &str| (reason.to_owned(), "no".to_owned(), wait.to_owned());
+    house.ledger.refusals.store(2, SeqCst);
+    assert_eq!(failed("one").await, expected("LEDGER_UNAVAILABLE", "5000"));
+    assert_eq!(failed("").await, expected("LEDGER_UNAVAILABLE", "-1"));
+    house.gateway.stop();
+    assert_eq!(failed("one").await, expected("STOPPING", "1000"));
+    assert_eq!(failed("").await, expected("STOPPING", "-1"));
+    drop((client, stop));
+    server.await.unwrap().unwrap();
+    house.end(0).await;
 }
