@@ -101,7 +101,7 @@ async fn killed_at_any_instant_it_dials_nobody_twice_and_loses_nothing() {
             sleep(Duration::from_millis(chance.below(80))).await;
         } else {
             town.serving().await;
-            sleep(Duration::from_millis(chance.below(700))).await;
+            sleep(Duration::from_millis(chance.below(900))).await;
         }
         town.gateway.kill();
         town.start_gateway();

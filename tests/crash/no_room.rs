@@ -60,8 +60,10 @@ async fn without_room_on_the_disk_nothing_is_sent_and_it_recovers() {
 
     if !limit_files(process, "0") {
         println!("SKIPPED: no prlimit (util-linux) here, or it may not limit a process");
+        town.stop().await;
         return;
     }
+    // The log is a file as well: that it can't be written either must disturb nothing.
     let refused = client.create_calls(one_call("without", "+919900000220")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
     until(&mut health, ServingStatus::NotServing).await;
