@@ -37,8 +37,8 @@ pub struct Verdict {
     dials: usize,
     moved: usize,
     ends: BTreeMap<&'static str, usize>,
-    /// Calls that were in doubt once: how each ended, and whether it was dialled.
-    doubt: BTreeMap<(&'static str, bool), usize>,
+    /// Calls that were in doubt once: with whom, how each ended, and whether it was dialled.
+    doubt: BTreeMap<(String, &'static str, bool), usize>,
     /// What must not be, each in a line. Empty is a pass.
     pub wrong: Vec<String>,
 }
@@ -183,7 +183,7 @@ impl Verdict {
             let dials = dials.remove(number.trim_start_matches('+')).unwrap_or_default();
             self.compare_call(call, dials.first().copied());
             if doubted.contains(&call.call_id) {
-                let end = (call.state().as_str_name(), !dials.is_empty());
+                let end = (call.vendor.clone(), call.state().as_str_name(), !dials.is_empty());
                 *self.doubt.entry(end).or_default() += 1;
             }
         }
@@ -265,9 +265,9 @@ impl fmt::Display for Verdict {
             writeln!(f, "  {:<15} {count:>7}", short(state))?;
         }
         writeln!(f, "in doubt at some time: {}", self.doubt.values().sum::<usize>())?;
-        for ((state, dialed), count) in &self.doubt {
+        for ((vendor, state, dialed), count) in &self.doubt {
             let dialed = if *dialed { "dialled" } else { "not dialled" };
-            writeln!(f, "  {:<15} {count:>7} {dialed}", short(state))?;
+            writeln!(f, "  {vendor:<11} {:<15} {count:>7} {dialed}", short(state))?;
         }
         let count = |word: &str| self.wrong.iter().filter(|line| line.starts_with(word)).count();
         write!(
