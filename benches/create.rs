@@ -141,7 +141,7 @@ impl Gateway {
         let path = directory.join(format!("{name}.toml"));
         // Nobody asks about these calls, and no limit is met.
         let every = "poll_interval = \"1d\"\nmax_in_flight = 512\n\
-                     rate = { calls = 10000000, requests = 10000000, per = \"1s\" }\n";
+                     rate = { calls = 1000000, requests = 1000000, per = \"1s\" }\n";
         let text = format!(
             "[server]\nlisten = \"{grpc}\"\n[ledger]\nurl = \"{ledger}\"\n\
              [vendors.mobtexting]\nkind = \"mobtexting\"\nbase_url = \"http://{vendors}/\"\n\

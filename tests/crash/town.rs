@@ -60,8 +60,11 @@ impl Town {
         let text = configuration(&sandbox, &directory, grpc, callbacks, give_up_after);
         std::fs::write(directory.join("config.toml"), text).unwrap();
         sandbox.set_webhooks(webhooks(callbacks));
-        // Nobody is there to take a push while the gateway is dead.
+        // Nobody is there to take a push while the gateway is dead, and one whose answer is
+        // lost is not repeated by its vendor: all are told twice.
         sandbox.set_pushing(Pushing {
+            delay: Duration::from_millis(100),
+            times: 2,
             retries: 20,
             retry_after: Duration::from_millis(200),
             ..Pushing::default()

@@ -36,6 +36,8 @@ pub struct Verdict {
     calls: usize,
     dials: usize,
     moved: usize,
+    /// Phonon's requests whose very bytes had been sent before.
+    sent_again: usize,
     ends: BTreeMap<&'static str, usize>,
     /// Calls that were in doubt once: with whom, how each ended, and whether it was dialled.
     doubt: BTreeMap<(String, &'static str, bool), usize>,
@@ -58,6 +60,9 @@ pub async fn reach(town: &Town, book: &[Placed]) -> Verdict {
     // Now: nothing that is over may be dialled later either.
     let dialed = town.sandbox.dialed();
     verdict.dials = dialed.len();
+    let mut seen = HashSet::new();
+    let orders = town.sandbox.log().into_iter().filter(|e| e.path.ends_with("/create"));
+    verdict.sent_again = orders.filter(|order| !seen.insert(order.body.clone())).count();
     let mut dials: HashMap<&str, Vec<&Dialed>> = HashMap::new();
     for dial in &dialed {
         for number in &dial.numbers {
@@ -258,8 +263,8 @@ impl fmt::Display for Verdict {
         )?;
         writeln!(
             f,
-            "{} calls, {} dialled, {} moved on to another vendor",
-            self.calls, self.dials, self.moved
+            "{} calls, {} dialled, {} moved on to another vendor; {} requests sent again to Phonon",
+            self.calls, self.dials, self.moved, self.sent_again
         )?;
         for (state, count) in &self.ends {
             writeln!(f, "  {:<15} {count:>7}", short(state))?;
