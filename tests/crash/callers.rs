@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -27,6 +27,8 @@ use crate::{
 
 /// How many there are.
 const CALLERS: u64 = 12;
+/// How many people each of them may call.
+const NUMBERS: u64 = 80_000;
 
 /// One request and what its caller knows of it.
 #[derive(Debug)]
@@ -52,14 +54,14 @@ pub struct Load {
 /// Lets them begin.
 pub fn start(town: &Town, mut chance: Chance) -> Load {
     let stop = Arc::new(AtomicBool::new(false));
-    let next_number = Arc::new(AtomicU64::new(0));
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         let caller = Caller {
             name: caller,
+            orders: chance.branch(),
             chance: chance.branch(),
             client: town.client(),
-            next_number: Arc::clone(&next_number),
+            numbers: 0,
         };
         callers.spawn(caller.work(Arc::clone(&stop)));
     }
@@ -80,9 +82,14 @@ impl Load {
 
 struct Caller {
     name: u64,
+    /// Of what it asks for; of its own, so that a seed gives the same requests again however
+    /// often each has to be repeated.
+    orders: Chance,
+    /// Of how it behaves.
     chance: Chance,
     client: CallServiceClient<Channel>,
-    next_number: Arc<AtomicU64>,
+    /// How many numbers it has used.
+    numbers: u64,
 }
 
 impl Caller {
@@ -97,17 +104,17 @@ impl Caller {
     }
 
     fn request(&mut self, count: usize) -> CreateCallsRequest {
-        let size = match self.chance.below(10) {
+        let size = match self.orders.below(10) {
             0..5 => 1,
-            5..8 => 2 + self.chance.below(7),
-            _ => 9 + self.chance.below(52),
+            5..8 => 2 + self.orders.below(7),
+            _ => 9 + self.orders.below(52),
         };
         // One bad number may spoil a whole batch, so most requests have none.
-        let troubled = self.chance.one_in(4);
+        let troubled = self.orders.one_in(4);
         let calls = (0..size).map(|n| self.call(n, troubled && n == size / 2)).collect();
         CreateCallsRequest {
             request_id: format!("caller-{}-{count}", self.name),
-            route: self.chance.pick(&ROUTES).0.to_owned(),
+            route: self.orders.pick(&ROUTES).0.to_owned(),
             calls,
             ..Default::default()
         }
@@ -116,12 +123,13 @@ impl Caller {
     fn call(&mut self, n: u64, troubled: bool) -> CallSpec {
         // The sandbox goes by the last two digits.
         let ending = if troubled {
-            10 + self.chance.below(8)
+            10 + self.orders.below(8)
         } else {
-            self.chance.pick(&[0, 0, 0, 1, 2, 3, 4, 5, 6, 20])
+            self.orders.pick(&[0, 0, 0, 1, 2, 3, 4, 5, 6, 20])
         };
-        let number = self.next_number.fetch_add(1, Relaxed);
-        assert!(number < 1_000_000, "out of numbers");
+        assert!(self.numbers < NUMBERS, "out of numbers");
+        let number = self.name * NUMBERS + self.numbers;
+        self.numbers += 1;
         CallSpec {
             to: vec![format!("+9199{number:06}{ending:02}")],
             client_reference: format!("order-{n}"),

@@ -126,7 +126,7 @@ async fn killed_at_any_instant_it_dials_nobody_twice_and_loses_nothing() {
         wanted.seed,
         verdict.wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
     );
-    assert!(verdict.is_worth_something(), "the run shows too little: {verdict}");
+    assert!(verdict.is_worth_something(wanted.kills), "the run shows too little: {verdict}");
     drop(left);
     town.stop().await;
 }

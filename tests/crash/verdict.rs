@@ -228,9 +228,10 @@ impl Verdict {
         }
     }
 
-    /// A run in which nothing happened proves nothing.
-    pub fn is_worth_something(&self) -> bool {
-        self.dials > 0 && self.repeated > 0 && !self.doubt.is_empty()
+    /// A run in which nothing happened proves nothing. A few kills may all miss the instants
+    /// that leave a call in doubt.
+    pub fn is_worth_something(&self, kills: u64) -> bool {
+        self.dials > 0 && self.repeated > 0 && (kills < 10 || !self.doubt.is_empty())
     }
 }
 
