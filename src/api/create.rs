@@ -1,14 +1,14 @@
 //! CreateCalls.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use prost::Message;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use super::{CallApi, answer, parse, refusal, render, status, trailer};
+use super::{
+    CallApi, answer, fingerprint, parse, refusal, render, retries::Asked, status, trailer,
+};
 use crate::{
-    call::{Call, CallError, CallState, Cause, Dialed, Fingerprint, RequestId, Violation},
-    gateway::{CreateOrder, Created, GatewayError},
+    call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
+    gateway::{CreateOrder, Created, Prepared},
     proto::{self, CreateCallsRequest, CreateCallsResponse},
 };
 
@@ -16,51 +16,84 @@ use crate::{
 pub(super) const MAX_CALLS: usize = 5_000;
 
 impl CallApi {
+    /// `repeated`: something in between says that it sends this RPC again.
     pub(super) async fn create(
         &self,
         request: CreateCallsRequest,
         deadline: Option<Instant>,
+        repeated: bool,
     ) -> Result<CreateCallsResponse, Status> {
         let validate_only = request.validate_only;
-        let may_be_known = !request.request_id.is_empty();
-        let order = order(request)?;
+        let named = !request.request_id.is_empty();
+        let order = order(request, self.gateway.requires_request_id())?;
         let request_id = order.request_id.clone();
+        if validate_only {
+            return self.check(order, named.then_some(&request_id)).await;
+        }
+        if repeated && !named {
+            return Err(refusal::unnamed_repetition());
+        }
+        let asked = Asked::placing(&request_id, named);
+        let failed = |error| refusal::gateway_error(&error, asked);
+        let late = || refusal::deadline_exceeded(asked);
         // Before anything that may have changed since: routes, limits, a stop. Who
         // repeats a request wants to know what became of it.
-        if may_be_known {
-            let recorded = self.gateway.recorded(&request_id, &order.fingerprint).await;
-            match recorded.map_err(|error| refusal::unasked(&error, &request_id))? {
-                Some(created) if !validate_only => return respond(Ok(created), request_id),
-                _ => {}
+        if named {
+            let recorded = self.gateway.recorded(&request_id, &order.fingerprint);
+            let recorded = within(deadline, recorded).await.ok_or_else(late)?;
+            if let Some(created) = recorded.map_err(failed)? {
+                return respond(created, asked, &request_id);
             }
         }
-        let prepared =
-            self.gateway.prepare(order).map_err(|error| refusal::gateway_error(&error, None))?;
+        let prepared = self.gateway.prepare(order).map_err(failed)?;
+        shown(&prepared)?;
+        let created = within(deadline, self.gateway.create(prepared)).await.ok_or_else(late)?;
+        respond(created.map_err(failed)?, asked, &request_id)
+    }
 
-        let shown: Vec<_> = prepared.calls.iter().map(render::call).collect();
-        let will_be_sent = |call: &Call| call.state == CallState::Scheduled;
-        answer::fits(shown.iter().zip(prepared.calls.iter().map(will_be_sent)))
-            .map_err(refusal::answer_too_large)?;
-        if validate_only {
-            return Ok(unplaced(shown));
+    /// Does all that can be done without dialling; records nothing and waits for nobody.
+    async fn check(
+        &self,
+        order: CreateOrder,
+        given_id: Option<&RequestId>,
+    ) -> Result<CreateCallsResponse, Status> {
+        let asked = Asked { request_id: given_id, ..Asked::READING };
+        let failed = |error| refusal::gateway_error(&error, asked);
+        if let Some(id) = given_id {
+            self.gateway.may_use(id, &order.fingerprint).await.map_err(failed)?;
         }
-
-        let gateway = self.gateway.clone();
-        let created = async move { gateway.create(prepared).await };
-        let created = match deadline {
-            None => created.await,
-            Some(at) => match timeout_at(at, created).await {
-                Ok(created) => created,
-                Err(_) => return Err(refusal::deadline_exceeded(&request_id)),
-            },
-        };
-        respond(created, request_id)
+        let prepared = self.gateway.prepare(order).map_err(failed)?;
+        Ok(unplaced(shown(&prepared)?))
     }
 }
 
+/// What comes of it before the deadline. Nothing is begun after it.
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(work.await),
+        Some(at) if at <= Instant::now() => None,
+        Some(at) => timeout_at(at, work).await.ok(),
+    }
+}
+
+/// The calls as an answer shows them, which is certain to fit into what clients take.
+fn shown(prepared: &Prepared) -> Result<Vec<proto::Call>, Status> {
+    let shown: Vec<_> = prepared.calls.iter().map(render::call).collect();
+    let will_be_sent = |call: &Call| call.state == CallState::Scheduled;
+    answer::fits(shown.iter().zip(prepared.calls.iter().map(will_be_sent)))
+        .map_err(refusal::answer_too_large)?;
+    Ok(shown)
+}
+
 /// Reads the request, all its own mistakes at once.
-fn order(mut request: CreateCallsRequest) -> Result<CreateOrder, Status> {
+fn order(mut request: CreateCallsRequest, has_to_be_named: bool) -> Result<CreateOrder, Status> {
     let mut wrong = Vec::new();
+    let nameless = has_to_be_named && request.request_id.is_empty();
+    if nameless {
+        let description = "is empty, and this gateway takes no request without one; expected 1 to \
+                           128 printable ASCII characters, a UUID recommended";
+        wrong.push(Violation::new("request_id", description));
+    }
     let request_id = match request.request_id.as_str() {
         "" => RequestId::generate(),
         text => text.parse().unwrap_or_else(|error: crate::call::IdentityError| {
@@ -77,21 +110,15 @@ fn order(mut request: CreateCallsRequest) -> Result<CreateOrder, Status> {
                 .push(Violation::new("calls", format!("has {n} calls; expected 1 to {MAX_CALLS}")));
         }
     }
+    if nameless {
+        return Err(refusal::request_id_required(&wrong));
+    }
     if !wrong.is_empty() {
         return Err(refusal::invalid_request(&wrong));
     }
-    if request.route.is_empty() {
-        "default".clone_into(&mut request.route);
-    }
-    // Whatever changes what is placed makes another request; the key itself doesn't, nor
-    // does having it checked first.
-    request.request_id.clear();
-    request.validate_only = false;
-    let mut fingerprint = Fingerprint { digest: [0; 32], fields: Vec::new() };
-    fingerprint.digest.copy_from_slice(digest(&SHA256, &request.encode_to_vec()).as_ref());
     Ok(CreateOrder {
         request_id,
-        fingerprint,
+        fingerprint: fingerprint::of(&mut request),
         route: request.route,
         all_or_nothing: request.all_or_nothing,
         drafts: parse::drafts(request.calls),
@@ -112,11 +139,11 @@ fn unplaced(mut calls: Vec<proto::Call>) -> CreateCallsResponse {
 }
 
 fn respond(
-    created: Result<Created, GatewayError>,
-    request_id: RequestId,
+    created: Created,
+    asked: Asked<'_>,
+    request_id: &RequestId,
 ) -> Result<CreateCallsResponse, Status> {
-    let Created { calls, replayed } =
-        created.map_err(|error| refusal::gateway_error(&error, Some(&request_id)))?;
+    let Created { calls, replayed } = created;
     let mut response = CreateCallsResponse {
         calls: calls.iter().map(render::call).collect(),
         replayed,
@@ -127,7 +154,7 @@ fn respond(
         let subject = status::Subject {
             vendor: &first.0.vendor,
             prefix: &prefix,
-            request_id: Some(&request_id),
+            request_id: Some(request_id),
         };
         let violations = calls
             .iter()
@@ -136,7 +163,8 @@ fn respond(
             .map(|(position, violation)| (format!("calls[{position}]."), violation.clone()));
         let in_doubt =
             calls.iter().filter_map(|c| c.error.as_ref()).any(|e| e.dialed == Dialed::Maybe);
-        return Err(trailer::nothing_placed((first.1, subject), in_doubt, violations, response));
+        let first = (first.1, subject);
+        return Err(trailer::nothing_placed(asked, first, in_doubt, violations, response));
     }
     answer::shrink(&mut response.calls);
     Ok(response)

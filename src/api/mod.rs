@@ -19,11 +19,13 @@ pub(crate) mod codec;
 mod create;
 mod cursor;
 mod deadline;
+mod fingerprint;
 mod page_token;
 mod parse;
 mod refusal;
 mod render;
 mod results;
+mod retries;
 mod server;
 mod status;
 mod trailer;
@@ -67,7 +69,8 @@ impl CallService for CallApi {
         request: Request<CreateCallsRequest>,
     ) -> Result<Response<CreateCallsResponse>, Status> {
         let deadline = deadline::of(request.metadata());
-        self.create(request.into_inner(), deadline).await.map(Response::new)
+        let repeated = retries::is_repeated(request.metadata());
+        self.create(request.into_inner(), deadline, repeated).await.map(Response::new)
     }
 
     async fn get_call_results(

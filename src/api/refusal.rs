@@ -1,4 +1,9 @@
 //! Errors that end an RPC.
+//!
+//! Their codes matter beyond their meaning: proxies and client libraries repeat some of them
+//! by themselves. An error after which somebody may have been dialled by the RPC has none of
+//! those (CANCELLED, INTERNAL, RESOURCE_EXHAUSTED, UNAVAILABLE), unless the caller named the
+//! request, which makes the repetition harmless; DEADLINE_EXCEEDED is what it is.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,6 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::pb;
 
 use super::{
+    retries::{Asked, Outlook, pushback},
     status::{
         DOMAIN, ErrorInfo, MAX_MESSAGE_CHARS, any, bad_request, field_violation, retry_info,
         shorten,
@@ -14,35 +20,88 @@ use super::{
     trailer::into_status,
 };
 use crate::{
-    call::{RequestId, Violation},
+    call::{Dialed, RequestId, Violation},
     gateway::GatewayError,
     ledger::LedgerError,
 };
 
-/// The error of an RPC of which nothing came: nothing was recorded, nothing sent.
-fn refusal(
+/// How long a ledger that fails needs, as a guess.
+const LEDGER_WAIT: Duration = Duration::from_secs(5);
+/// How long a queue needs to become shorter, and another gateway to take over.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+/// The error of an RPC of which nothing came.
+struct Refusal<'a> {
     code: Code,
-    reason: &str,
-    message: &str,
+    reason: &'a str,
+    message: &'a str,
+    dialed: Dialed,
+    outlook: Outlook,
+    /// Details after the `ErrorInfo`; what follows from the outlook is added.
     more: Vec<Any>,
-    request_id: Option<&RequestId>,
-) -> Status {
-    let mut metadata = BTreeMap::from([("dialed".to_owned(), "no".to_owned())]);
-    if let Some(id) = request_id {
-        metadata.insert("request_id".to_owned(), id.to_string());
+    /// In the `ErrorInfo`, besides those every error has.
+    metadata: Vec<(&'a str, String)>,
+}
+
+impl<'a> Refusal<'a> {
+    /// Nothing was recorded and nothing sent by this RPC.
+    fn new(code: Code, reason: &'a str, message: &'a str, outlook: Outlook) -> Self {
+        let (more, metadata) = (Vec::new(), Vec::new());
+        Self { code, reason, message, dialed: Dialed::No, outlook, more, metadata }
     }
-    let info = ErrorInfo { reason: reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
-    let mut details = vec![any("ErrorInfo", &info)];
-    details.extend(more);
-    into_status(pb::Status {
-        code: code as i32,
-        message: shorten(message, MAX_MESSAGE_CHARS),
-        details,
-    })
+
+    /// Of a mistake.
+    fn wrong(code: Code, reason: &'a str, message: &'a str) -> Self {
+        Self::new(code, reason, message, Outlook::Same)
+    }
+
+    fn with(mut self, details: impl IntoIterator<Item = Any>) -> Self {
+        self.more.extend(details);
+        self
+    }
+
+    /// Tells by what the calls are found, if there are any.
+    fn found_by(mut self, id: Option<&RequestId>) -> Self {
+        self.metadata.extend(id.map(|id| ("request_id", id.to_string())));
+        self
+    }
+
+    /// Somebody may have been dialled, by this RPC or the same one before.
+    fn in_doubt(self) -> Self {
+        Self { dialed: Dialed::Maybe, ..self }
+    }
+
+    fn of(self, asked: Asked<'_>) -> Status {
+        let mut metadata: BTreeMap<_, _> =
+            self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        metadata.insert("dialed".to_owned(), self.dialed.as_str().to_owned());
+        let info =
+            ErrorInfo { reason: self.reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
+        let mut details = vec![any("ErrorInfo", &info)];
+        details.extend(self.more);
+        if let Outlook::Later(wait) = self.outlook {
+            details.push(retry_info(wait));
+        }
+        let status = pb::Status {
+            code: self.code as i32,
+            message: shorten(self.message, MAX_MESSAGE_CHARS),
+            details,
+        };
+        into_status(status, pushback(asked, self.outlook))
+    }
 }
 
 /// Mistakes in the request itself.
 pub(super) fn invalid_request(violations: &[Violation]) -> Status {
+    mistakes("INVALID_REQUEST", violations)
+}
+
+/// The same, when one of them is that the request has no name.
+pub(super) fn request_id_required(violations: &[Violation]) -> Status {
+    mistakes("REQUEST_ID_REQUIRED", violations)
+}
+
+fn mistakes(reason: &str, violations: &[Violation]) -> Status {
     let message = match violations {
         [] => String::new(),
         [one] => format!("{}: {}", one.field, one.description),
@@ -51,13 +110,9 @@ pub(super) fn invalid_request(violations: &[Violation]) -> Status {
         }
     };
     let list = violations.iter().map(|v| field_violation(v, "")).collect();
-    refusal(
-        Code::InvalidArgument,
-        "INVALID_REQUEST",
-        &message,
-        bad_request(list).into_iter().collect(),
-        None,
-    )
+    Refusal::wrong(Code::InvalidArgument, reason, &message)
+        .with(bad_request(list))
+        .of(Asked::READING)
 }
 
 /// The answer would be larger than what clients take.
@@ -66,162 +121,193 @@ pub(super) fn answer_too_large(fitting: usize) -> Status {
         "the answer could pass 4 MiB, which is all that clients take by default; about {fitting} calls \
          like these fit into one request"
     );
-    let violation = Violation::new("calls", description);
-    let list = vec![field_violation(&violation, "")];
-    let message = format!("calls: {}", violation.description);
-    refusal(
-        Code::InvalidArgument,
-        "ANSWER_TOO_LARGE",
-        &message,
-        bad_request(list).into_iter().collect(),
-        None,
-    )
+    mistakes("ANSWER_TOO_LARGE", &[Violation::new("calls", description)])
 }
 
 /// An RPC whose time has not come.
 pub(super) fn not_available(rpc: &str, instead: &str) -> Status {
     let message = format!("{rpc} is not available in this version; {instead} instead");
-    refusal(Code::Unimplemented, "NOT_AVAILABLE", &message, Vec::new(), None)
+    Refusal::wrong(Code::Unimplemented, "NOT_AVAILABLE", &message).of(Asked::READING)
 }
 
-/// The error of an RPC that may not be the only one about its calls.
-fn doubtful(
-    code: Code,
-    reason: &str,
-    message: String,
-    more: Vec<Any>,
-    request_id: Option<&RequestId>,
-) -> Status {
-    let mut metadata = BTreeMap::from([("dialed".to_owned(), "maybe".to_owned())]);
-    if let Some(id) = request_id {
-        metadata.insert("request_id".to_owned(), id.to_string());
-    }
-    let info = ErrorInfo { reason: reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
-    let mut details = vec![any("ErrorInfo", &info)];
-    details.extend(more);
-    into_status(pb::Status { code: code as i32, message, details })
+/// An RPC that something in between has sent again, without a name by which its first try
+/// could be found: that one may have dialled.
+pub(super) fn unnamed_repetition() -> Status {
+    let message = "this RPC was sent before (by a client library's or a proxy's automatic retry), and \
+                   without a request_id its first try can't be found; give a request_id, which makes \
+                   retries safe";
+    let failure = pb::PreconditionFailure {
+        violations: vec![pb::precondition_failure::Violation {
+            r#type: "REQUEST_ID_REQUIRED".to_owned(),
+            subject: "request_id".to_owned(),
+            description: "an RPC that may be sent again has to have one".to_owned(),
+        }],
+    };
+    Refusal::new(Code::FailedPrecondition, "REQUEST_ID_REQUIRED", message, Outlook::Doubt)
+        .with([any("PreconditionFailure", &failure)])
+        .in_doubt()
+        .of(Asked::READING)
 }
 
 /// The caller's deadline passed; the work goes on.
-pub(super) fn deadline_exceeded(request_id: &RequestId) -> Status {
-    let message = "the deadline passed; the calls are still being placed, and GetCallResults finds \
+pub(super) fn deadline_exceeded(asked: Asked<'_>) -> Status {
+    let message = "the deadline passed; calls that are being placed go on, and GetCallResults finds \
                    them by request_id";
-    doubtful(
-        Code::DeadlineExceeded,
-        "DEADLINE_EXCEEDED",
-        message.to_owned(),
-        Vec::new(),
-        Some(request_id),
-    )
+    Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message, Outlook::Doubt)
+        .found_by(asked.request_id)
+        .in_doubt()
+        .of(asked)
 }
 
-/// The ledger could not be asked whether a request is a repetition: nothing was sent by
-/// this RPC, and what an earlier one sent is not known.
-pub(super) fn unasked(error: &GatewayError, request_id: &RequestId) -> Status {
-    if matches!(error, GatewayError::RequestIdReused(_)) {
-        return gateway_error(error, Some(request_id));
-    }
-    tracing::error!(%error, "the ledger could not be asked about a request id");
-    let message = "the ledger is not available, so it is not known whether this request was seen \
-                   before; repeat the very same request";
-    let more = vec![retry_info(Duration::from_secs(5))];
-    doubtful(Code::Unavailable, "LEDGER_UNAVAILABLE", message.to_owned(), more, Some(request_id))
-}
-
-/// The error of an RPC that only reads: nothing was to be sent, and nothing is known of
-/// what others sent.
+/// The error of a stream: nothing was to be sent, and nothing is known of what others sent.
 pub(super) fn unread(error: &GatewayError) -> Status {
+    let later = |reason, message, wait| {
+        Refusal::new(Code::Unavailable, reason, message, Outlook::Later(wait)).of(Asked::READING)
+    };
     match error {
         GatewayError::Ledger(error) => {
             tracing::error!(%error, "the ledger can't be read");
             let message = "the ledger can't be read now; take the stream up again where it ended";
-            let more = vec![retry_info(Duration::from_secs(5))];
-            refusal(Code::Unavailable, "LEDGER_UNAVAILABLE", message, more, None)
+            later("LEDGER_UNAVAILABLE", message, LEDGER_WAIT)
         }
         GatewayError::Stopping => {
             let message = "the gateway is stopping; take the stream up again where it ended";
-            let more = vec![retry_info(Duration::from_secs(1))];
-            refusal(Code::Unavailable, "STOPPING", message, more, None)
+            later("STOPPING", message, SHORT_WAIT)
         }
-        error => gateway_error(error, None),
+        error => gateway_error(error, Asked::READING),
     }
 }
 
 /// An error that ends an RPC.
-pub(super) fn gateway_error(error: &GatewayError, request_id: Option<&RequestId>) -> Status {
+pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
     let message = error.to_string();
-    match error {
+    let later = |code, reason, message, wait| {
+        Refusal::new(code, reason, message, Outlook::Later(wait)).found_by(asked.request_id)
+    };
+    let refusal = match error {
         GatewayError::UnknownRoute { name, .. } => {
-            let resource = pb::ResourceInfo {
-                resource_type: "route".to_owned(),
-                resource_name: shorten(name, 128),
-                owner: String::new(),
-                description: shorten(&message, 160),
-            };
-            refusal(
-                Code::NotFound,
-                "ROUTE_NOT_FOUND",
-                &message,
-                vec![any("ResourceInfo", &resource)],
-                None,
-            )
+            let resource = missing("route", shorten(name, 128), shorten(&message, 160));
+            Refusal::wrong(Code::NotFound, "ROUTE_NOT_FOUND", &message).with([resource])
         }
         GatewayError::NoSuchCalls(ids) => {
-            let resource = pb::ResourceInfo {
-                resource_type: "call".to_owned(),
-                resource_name: shorten(&ids.join(","), 512),
-                owner: String::new(),
-                description: format!("{} of the call ids have no call", ids.len()),
-            };
-            refusal(
-                Code::NotFound,
-                "CALL_NOT_FOUND",
-                &message,
-                vec![any("ResourceInfo", &resource)],
-                None,
-            )
+            let description = format!("{} of the call ids have no call", ids.len());
+            let resource = missing("call", shorten(&ids.join(","), 512), description);
+            Refusal::wrong(Code::NotFound, "CALL_NOT_FOUND", &message).with([resource])
         }
-        GatewayError::RequestIdReused(id) => {
-            refusal(Code::AlreadyExists, "REQUEST_ID_REUSED", &message, Vec::new(), Some(id))
+        GatewayError::RequestIdReused { id, field } => {
+            reused(&message, field.as_deref()).found_by(Some(id))
         }
         GatewayError::Ledger(LedgerError::Overloaded(_)) => {
-            overloaded("LEDGER_OVERLOADED", "ledger", &message, request_id)
+            later(Code::ResourceExhausted, "LEDGER_OVERLOADED", &message, SHORT_WAIT)
+                .with([quota("ledger", &message)])
         }
-        GatewayError::Overloaded => overloaded("OVERLOADED", "gateway", &message, request_id),
+        GatewayError::Overloaded => {
+            later(Code::ResourceExhausted, "OVERLOADED", &message, SHORT_WAIT)
+                .with([quota("gateway", &message)])
+        }
         GatewayError::Ledger(_) => {
             tracing::error!(error = %message, "the ledger is not available");
             // Where the file lies is the operator's business.
             let message = "the ledger is not available, so nothing was sent";
-            let more = vec![retry_info(Duration::from_secs(5))];
-            refusal(Code::Unavailable, "LEDGER_UNAVAILABLE", message, more, request_id)
+            later(Code::Unavailable, "LEDGER_UNAVAILABLE", message, LEDGER_WAIT)
         }
-        GatewayError::Stopping => {
-            let more = vec![retry_info(Duration::from_secs(1))];
-            refusal(Code::Unavailable, "STOPPING", &message, more, request_id)
+        GatewayError::Unasked(error) => {
+            tracing::error!(%error, "the ledger could not be asked about a request id");
+            later(Code::Unavailable, "LEDGER_UNAVAILABLE", &message, LEDGER_WAIT).in_doubt()
         }
-        GatewayError::BeingPlaced => {
-            let more = vec![retry_info(Duration::from_secs(1))];
-            doubtful(Code::Unavailable, "BEING_PLACED", message, more, request_id)
-        }
-        GatewayError::Broken => {
-            doubtful(Code::Internal, "INTERNAL", message, Vec::new(), request_id)
-        }
-    }
+        GatewayError::Stopping => later(Code::Unavailable, "STOPPING", &message, SHORT_WAIT),
+        // Not INTERNAL, which proxies repeat: its calls may have been sent.
+        GatewayError::Broken => Refusal::new(Code::Unknown, "INTERNAL", &message, Outlook::Doubt)
+            .found_by(asked.request_id)
+            .in_doubt(),
+    };
+    refusal.of(asked)
 }
 
-fn overloaded(
-    reason: &str,
-    subject: &str,
-    message: &str,
-    request_id: Option<&RequestId>,
-) -> Status {
-    let quota = pb::QuotaFailure {
-        violations: vec![pb::quota_failure::Violation {
-            subject: subject.to_owned(),
-            description: message.to_owned(),
-            ..Default::default()
-        }],
+fn missing(kind: &str, name: String, description: String) -> Any {
+    let resource = pb::ResourceInfo {
+        resource_type: kind.to_owned(),
+        resource_name: name,
+        owner: String::new(),
+        description,
     };
-    let more = vec![any("QuotaFailure", &quota), retry_info(Duration::from_secs(1))];
-    refusal(Code::ResourceExhausted, reason, message, more, request_id)
+    any("ResourceInfo", &resource)
+}
+
+fn reused<'a>(message: &'a str, field: Option<&'a str>) -> Refusal<'a> {
+    let refusal = Refusal::wrong(Code::AlreadyExists, "REQUEST_ID_REUSED", message);
+    let Some(field) = field else { return refusal };
+    let violation =
+        Violation::new(field, "is not what the request_id was used with; it has to be the same");
+    let mut refusal = refusal.with(bad_request(vec![field_violation(&violation, "")]));
+    refusal.metadata.push(("field", field.to_owned()));
+    refusal
+}
+
+fn quota(subject: &str, message: &str) -> Any {
+    let violation = pb::quota_failure::Violation {
+        subject: subject.to_owned(),
+        description: message.to_owned(),
+        ..Default::default()
+    };
+    any("QuotaFailure", &pb::QuotaFailure { violations: vec![violation] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Envoy can be told to repeat, and client libraries.
+    const REPEATED: [Code; 5] = [
+        Code::Cancelled,
+        Code::DeadlineExceeded,
+        Code::Internal,
+        Code::ResourceExhausted,
+        Code::Unavailable,
+    ];
+
+    #[test]
+    fn what_is_in_doubt_is_not_repeated_by_itself() {
+        let id: RequestId = "one".parse().unwrap();
+        let failed = || LedgerError::Failed("disk full".into());
+        let reused = |field| GatewayError::RequestIdReused { id: id.clone(), field };
+        // By whom the request was named, its code, whether it is in doubt, the wait in ms.
+        let table = [
+            (GatewayError::Stopping, Code::Unavailable, "no", 1_000),
+            (GatewayError::Overloaded, Code::ResourceExhausted, "no", 1_000),
+            (LedgerError::Overloaded(7).into(), Code::ResourceExhausted, "no", 1_000),
+            (failed().into(), Code::Unavailable, "no", 5_000),
+            (GatewayError::Unasked(failed()), Code::Unavailable, "maybe", 5_000),
+            (GatewayError::Broken, Code::Unknown, "maybe", -1),
+            (reused(None), Code::AlreadyExists, "no", -1),
+            (reused(Some("calls[3].to".into())), Code::AlreadyExists, "no", -1),
+            (GatewayError::NoSuchCalls(Vec::new()), Code::NotFound, "no", -1),
+            (
+                GatewayError::UnknownRoute { name: "x".into(), known: Vec::new() },
+                Code::NotFound,
+                "no",
+                -1,
+            ),
+        ];
+        for (error, code, dialed, wait) in table {
+            for named in [true, false] {
+                let status = gateway_error(&error, Asked::placing(&id, named));
+                assert_eq!(status.code(), code, "{error:?}");
+                let told = status.metadata().get("grpc-retry-pushback-ms").unwrap();
+                let expected = if named { wait } else { -1 };
+                assert_eq!(told, expected.to_string().as_str(), "{error:?}, named: {named}");
+                assert_eq!(dialed_of(&status), dialed, "{error:?}");
+            }
+            // Only a caller's own id is looked up before anything else.
+            let is_of_a_name = matches!(error, GatewayError::Unasked(_));
+            assert!(dialed == "no" || is_of_a_name || !REPEATED.contains(&code), "{error:?}");
+        }
+    }
+
+    fn dialed_of(status: &Status) -> String {
+        use prost::Message;
+        let details = pb::Status::decode(status.details()).unwrap().details;
+        let info = ErrorInfo::decode(details[0].value.as_slice()).unwrap();
+        info.metadata["dialed"].clone()
+    }
 }

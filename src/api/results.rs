@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic_types::pb;
 
-use super::{CallApi, DEFAULT_PATIENCE, answer, page_token, refusal, render, status};
+use super::{
+    CallApi, DEFAULT_PATIENCE, answer, page_token, refusal, render, retries::Asked, status,
+};
 use crate::{
     call::{MAX_SELECTED, Selector, Violation},
     gateway::{Results, ResultsQuery, Warning},
@@ -26,7 +28,7 @@ impl CallApi {
     ) -> Result<GetCallResultsResponse, Status> {
         let query = query(request, deadline).map_err(|wrong| refusal::invalid_request(&wrong))?;
         let (selector, after) = (query.selector.clone(), query.after);
-        let failed = |error| refusal::gateway_error(&error, None);
+        let failed = |error| refusal::gateway_error(&error, Asked::READING);
         let Results { mut page, warnings } = self.gateway.results(query).await.map_err(failed)?;
         let warnings: Vec<_> = warnings.iter().map(warning).collect();
         let extra: usize = warnings.iter().map(|w| w.encoded_len() + 4).sum();

@@ -109,6 +109,8 @@ impl Bound {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let (reporter, health) = tonic_health::server::health_reporter();
+        // Known by name from the first moment on, and not healthy before the ledger was asked.
+        not_serving(&reporter).await;
         let watch = tokio::spawn(watch_health(gateway.clone(), reporter.clone()));
         let calls = CallServiceServer::new(CallApi::new(gateway))
             .max_decoding_message_size(MAX_REQUEST_BYTES)

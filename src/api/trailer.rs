@@ -1,13 +1,18 @@
 //! An error of an RPC travels in HTTP trailers, and common clients take little of them.
 
+use std::time::Duration;
+
 use prost::{Message, Name};
 use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
-use super::status::{
-    MAX_MESSAGE_CHARS, Subject, any, bad_request, code_of, error_info, extras, field_violation,
-    shorten,
+use super::{
+    retries::{self, Asked, Outlook, pushback},
+    status::{
+        MAX_MESSAGE_CHARS, Subject, any, bad_request, code_of, error_info, extras, field_violation,
+        shorten,
+    },
 };
 use crate::{
     call::{CallError, Cause, Violation},
@@ -38,18 +43,21 @@ fn for_a_trailer(message: &str) -> String {
     message
 }
 
-/// The error as tonic sends it.
-pub(super) fn into_status(mut status: pb::Status) -> Status {
+/// The error as tonic sends it, with the wait after which it may be tried again by itself.
+pub(super) fn into_status(mut status: pb::Status, pushback: Option<Duration>) -> Status {
     status.message = for_a_trailer(&status.message);
     let code = Code::from_i32(status.code);
     let bytes = status.encode_to_vec();
-    Status::with_details(code, status.message, bytes.into())
+    let mut status = Status::with_details(code, status.message, bytes.into());
+    retries::tell(&mut status, pushback);
+    status
 }
 
 /// Nothing was accepted, and nothing was dialled by this request: the RPC fails with the
 /// first wrong call's error, and tells of all calls as far as there is room. `in_doubt`
 /// when one of them is a duplicate, whose first coming may have been dialled.
 pub(super) fn nothing_placed(
+    asked: Asked<'_>,
     first: (&CallError, Subject<'_>),
     in_doubt: bool,
     violations: impl Iterator<Item = (String, Violation)>,
@@ -81,7 +89,7 @@ pub(super) fn nothing_placed(
     let budget = MAX_TRAILER_BYTES.saturating_sub(encoded_len(&status.message)) / 4 * 3;
     let room = budget.min(MAX_STATUS_BYTES).saturating_sub(status.encoded_len());
     status.details.extend(pack(response, room));
-    into_status(status)
+    into_status(status, pushback(asked, Outlook::Recorded))
 }
 
 /// The response as a detail, with as many of its calls as fit.

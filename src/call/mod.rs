@@ -15,7 +15,7 @@ pub(crate) mod testing;
 
 pub use attempt::{AnsweredBy, Attempt};
 pub use error::{CallError, Cause, Dialed, Fault, Resource, VendorFault, Violation};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{FIELDS_OF_A_CALL, Fields, Fingerprint, Mark};
 pub use identity::{CallId, ClientReference, IdentityError, RequestId};
 pub use number::{CallerId, E164, NumberError, mask_digits};
 pub use order::{Order, Recipient, Retry, Script};

@@ -12,12 +12,18 @@ const TCP_OR_UNIX: &str =
 /// Reads the section; without one, the gateway listens for gRPC on loopback only.
 pub(super) fn read(section: Option<Section<'_>>) -> Server {
     let Some(mut section) = section else {
-        return Server { listen: Listen::Tcp(DEFAULT), callbacks: None, admin: None };
+        return Server {
+            listen: Listen::Tcp(DEFAULT),
+            callbacks: None,
+            admin: None,
+            require_request_id: false,
+        };
     };
     let insecure = section.boolean("insecure").unwrap_or(false);
     let listen = listen(&mut section, insecure);
     let callbacks = address(&mut section, "callbacks", insecure);
     let admin = address(&mut section, "admin", insecure);
+    let require_request_id = section.boolean("require_request_id").unwrap_or(false);
 
     let tcp = match &listen {
         Listen::Tcp(address) => Some(*address),
@@ -37,7 +43,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> Server {
         }
     }
     section.finish();
-    Server { listen, callbacks, admin }
+    Server { listen, callbacks, admin, require_request_id }
 }
 
 fn listen(section: &mut Section<'_>, insecure: bool) -> Listen {

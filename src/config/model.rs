@@ -21,7 +21,7 @@ pub struct Config {
     pub routes: BTreeMap<String, Route>,
 }
 
-/// Where the gateway listens.
+/// Where the gateway listens, and what it asks of callers.
 #[derive(Debug, Clone)]
 pub struct Server {
     /// gRPC.
@@ -30,6 +30,8 @@ pub struct Server {
     pub callbacks: Option<SocketAddr>,
     /// Metrics and probes.
     pub admin: Option<SocketAddr>,
+    /// Whether a request without a request_id is refused.
+    pub require_request_id: bool,
 }
 
 /// An address to listen on.

@@ -6,76 +6,24 @@ use super::{
     Gateway, GatewayError, Prepared,
     account::Account,
     dispatch::{Batch, outgoing},
-    recording::Recording,
 };
 use crate::{
-    call::{Call, CallState, Fingerprint, Position, RequestId, Selector},
-    ledger::{NewRequest, Recorded, RequestRecord},
+    call::{Call, CallState},
+    ledger::{NewRequest, Recorded},
 };
 
 /// The answer to a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Created {
-    /// Its calls, in its order.
-    pub calls: Vec<Call>,
+    /// Its calls, in its order; shared by all who wait for them.
+    pub calls: Arc<Vec<Call>>,
     /// The request was seen before; this is what is recorded of it.
     pub replayed: bool,
 }
 
 impl Gateway {
-    /// Records the calls and hands them to their vendors. The work goes on to its end
-    /// when the future is dropped: a caller that leaves stops nothing.
-    ///
-    /// # Errors
-    /// When nothing was sent: the id was used for another payload, or the ledger does
-    /// not take the calls.
-    pub async fn create(&self, prepared: Prepared) -> Result<Created, GatewayError> {
-        // Counted before the look at it, so that a stop waits for what it did not prevent.
-        let counted = self.inner.tasks.token();
-        let recording = self.inner.recording.begin(prepared.request_id.clone());
-        let alone = recording.is_some();
-        let outcome = if self.is_stopping() {
-            Err(GatewayError::Stopping)
-        } else {
-            let gateway = self.clone();
-            let work = tokio::spawn(async move {
-                let outcome = gateway.run(prepared, recording).await;
-                drop(counted);
-                outcome
-            });
-            work.await.unwrap_or(Err(GatewayError::Broken))
-        };
-        match outcome {
-            // "Nothing was sent" would be true of this one only.
-            Err(GatewayError::Stopping | GatewayError::Overloaded | GatewayError::Ledger(_))
-                if !alone =>
-            {
-                Err(GatewayError::BeingPlaced)
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// What is recorded of a request id: the answer to give again. None when it is new.
-    ///
-    /// # Errors
-    /// When it was used for another payload, or the ledger can't be asked.
-    pub async fn recorded(
-        &self,
-        id: &RequestId,
-        fingerprint: &Fingerprint,
-    ) -> Result<Option<Created>, GatewayError> {
-        match self.inner.ledger.request(id).await? {
-            None => Ok(None),
-            Some(record) => self.replay(id, fingerprint, record).await.map(Some),
-        }
-    }
-
-    async fn run(
-        self,
-        prepared: Prepared,
-        recording: Option<Recording>,
-    ) -> Result<Created, GatewayError> {
+    /// Records the calls and hands them to their vendors. For who has the request's seat.
+    pub(super) async fn run(self, prepared: Prepared) -> Result<Created, GatewayError> {
         let Prepared { request_id, fingerprint, create_time, mut calls } = prepared;
         // More than fits into the semaphore can't come: a request has 5,000 calls at most.
         let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
@@ -96,7 +44,6 @@ impl Gateway {
             outbox,
         };
         let recorded = self.inner.ledger.record(request).await;
-        drop(recording);
         match recorded? {
             Recorded::New => {}
             // The turns taken for the batches are given back as these are dropped.
@@ -111,7 +58,7 @@ impl Gateway {
             }
         }
         drop(waiting);
-        Ok(Created { calls, replayed: false })
+        Ok(Created { calls: calls.into(), replayed: false })
     }
 
     /// Cuts the calls to what each vendor takes at a time. Batches whose turn it is now
@@ -141,22 +88,6 @@ impl Gateway {
             }
         }
         batches
-    }
-
-    async fn replay(
-        &self,
-        id: &RequestId,
-        fingerprint: &Fingerprint,
-        record: RequestRecord,
-    ) -> Result<Created, GatewayError> {
-        if record.fingerprint.digest != fingerprint.digest {
-            return Err(GatewayError::RequestIdReused(id.clone()));
-        }
-        let start = Position { entries: 0, within: None };
-        let limit = usize::try_from(record.calls).unwrap_or(usize::MAX).max(1);
-        let page = self.inner.ledger.page(&Selector::Request(id.clone()), start, limit).await?;
-        let calls = page.calls.into_iter().map(|(call, _)| call).collect();
-        Ok(Created { calls, replayed: true })
     }
 }
 

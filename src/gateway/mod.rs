@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use recording::BeingRecorded;
+use idempotency::InFlight;
 use watch::Hub;
 
 use crate::{
@@ -31,11 +31,11 @@ mod dispatch;
 mod exchange;
 mod failover;
 mod fault;
+mod idempotency;
 mod letter;
 mod pace;
 mod prepare;
 mod pushes;
-mod recording;
 mod recover;
 mod resend;
 mod results;
@@ -62,6 +62,7 @@ pub struct Gateway {
 
 #[derive(Debug)]
 struct Inner {
+    require_request_id: bool,
     routes: BTreeMap<String, Route>,
     accounts: BTreeMap<String, Arc<Account>>,
     ledger: Arc<dyn Ledger>,
@@ -71,7 +72,8 @@ struct Inner {
     /// Told to whoever waits for something that may never come.
     stopping: CancellationToken,
     hub: Arc<Hub>,
-    recording: BeingRecorded,
+    /// Requests that are being placed.
+    in_flight: InFlight,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
     /// News that was kept, and dropped because its calls never became known.
@@ -94,9 +96,15 @@ pub enum GatewayError {
     },
     /// The id belongs to another request.
     #[error(
-        "request_id {0} was used before for another payload; repeat the very same request, or take a new id"
+        "request_id {id} was used before for another payload{}; repeat the very same request, or take a new id",
+        differs(field.as_deref())
     )]
-    RequestIdReused(RequestId),
+    RequestIdReused {
+        /// The id.
+        id: RequestId,
+        /// The first field that differs, where it is known: `calls[3].to`.
+        field: Option<String>,
+    },
     /// The ledger did not do its part; nothing was sent.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -108,17 +116,22 @@ pub enum GatewayError {
     /// The gateway is about to stop.
     #[error("the gateway is stopping and takes no new calls")]
     Stopping,
-    /// The same request came before, and what became of it is not known yet.
+    /// The ledger could not be asked whether a request is a repetition: nothing was sent of
+    /// this one, and what an earlier one sent is not known.
     #[error(
-        "a request with this request_id is being placed at this moment; repeat it to get its answer"
+        "the ledger is not available, so it is not known whether this request was seen before; repeat the very same request"
     )]
-    BeingPlaced,
+    Unasked(#[source] LedgerError),
     /// Calls that were to be watched are not there.
     #[error("there is no call {}", .0.join(", "))]
     NoSuchCalls(Vec<String>),
     /// A task of the gateway's own died.
     #[error("the request could not be finished; what is recorded of it can be asked for")]
     Broken,
+}
+
+fn differs(field: Option<&str>) -> String {
+    field.map(|field| format!(": {field} differs")).unwrap_or_default()
 }
 
 impl Gateway {
@@ -155,6 +168,7 @@ impl Gateway {
             })
             .collect::<Result<_, E>>()?;
         let inner = Inner {
+            require_request_id: config.server.require_request_id,
             routes: config.routes.clone(),
             accounts,
             ledger,
@@ -162,7 +176,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             hub: Arc::default(),
-            recording: BeingRecorded::default(),
+            in_flight: InFlight::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             dropped_strays: AtomicU64::new(0),
         };
@@ -177,6 +191,11 @@ impl Gateway {
     /// The configured routes, by name.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.inner.routes.values()
+    }
+
+    /// Whether every request has to name itself, so that no repetition of it can be missed.
+    pub fn requires_request_id(&self) -> bool {
+        self.inner.require_request_id
     }
 
     /// Whether new calls would be taken.

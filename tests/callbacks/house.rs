@@ -145,7 +145,7 @@ impl House {
             all_or_nothing: false,
         };
         let prepared = self.gateway.prepare(order).unwrap();
-        self.gateway.create(prepared).await.unwrap().calls.remove(0)
+        self.gateway.create(prepared).await.unwrap().calls[0].clone()
     }
 
     /// The call as it is recorded.

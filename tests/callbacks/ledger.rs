@@ -16,6 +16,25 @@ use dialplane::{
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+/// A place where tests hold up who passes.
+#[derive(Debug)]
+pub struct Gate {
+    pub open: watch::Sender<bool>,
+    /// One permit for each who came.
+    pub reached: Semaphore,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { open: watch::channel(true).0, reached: Semaphore::new(0) }
+    }
+
+    async fn pass(&self) {
+        self.reached.add_permits(1);
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    }
+}
+
 #[derive(Debug)]
 pub struct Watched {
     sqlite: SqliteLedger,
@@ -29,6 +48,14 @@ pub struct Watched {
     pub open: watch::Sender<bool>,
     /// One permit for each change that was begun.
     pub begun: Semaphore,
+    /// Before a request id is looked up.
+    pub looking: Gate,
+    /// After that.
+    pub looked: Gate,
+    /// Before a request is recorded.
+    pub recording: Gate,
+    /// So many requests are not recorded.
+    pub refusals: AtomicUsize,
 }
 
 impl Watched {
@@ -40,6 +67,10 @@ impl Watched {
             failures: AtomicUsize::new(0),
             open: watch::channel(true).0,
             begun: Semaphore::new(0),
+            looking: Gate::new(),
+            looked: Gate::new(),
+            recording: Gate::new(),
+            refusals: AtomicUsize::new(0),
         }
     }
 
@@ -50,9 +81,14 @@ impl Watched {
     async fn begin(&self) -> Result<(), LedgerError> {
         self.begun.add_permits(1);
         let _ = self.open.subscribe().wait_for(|open| *open).await;
-        let left =
-            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if left.is_ok() { Err(LedgerError::Failed("the disk is full".into())) } else { Ok(()) }
+        fail(&self.failures)
+    }
+}
+
+fn fail(left: &AtomicUsize) -> Result<(), LedgerError> {
+    match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
+        Ok(_) => Err(LedgerError::Failed("the disk is full".into())),
+        Err(_) => Ok(()),
     }
 }
 
@@ -100,11 +136,16 @@ impl Ledger for Watched {
     }
 
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
+        self.recording.pass().await;
+        fail(&self.refusals)?;
         self.sqlite.record(request).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
-        self.sqlite.request(id).await
+        self.looking.pass().await;
+        let found = self.sqlite.request(id).await;
+        self.looked.pass().await;
+        found
     }
 
     async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {

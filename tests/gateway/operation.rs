@@ -130,7 +130,7 @@ async fn rpcs_to_come_say_so() {
 }
 
 /// A vendor that answers when it is told to.
-async fn slow_vendor() -> (Arc<Notify>, String, tokio::task::JoinHandle<()>) {
+pub async fn slow_vendor() -> (Arc<Notify>, String, tokio::task::JoinHandle<()>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -152,7 +152,7 @@ async fn slow_vendor() -> (Arc<Notify>, String, tokio::task::JoinHandle<()>) {
     (go, url, task)
 }
 
-fn knovvu_at(url: &str) -> String {
+pub fn knovvu_at(url: &str) -> String {
     format!(
         "[vendors.knovvu]\nkind = \"knovvu\"\nbase_url = \"{url}\"\nproject = \"P\"\naccess_token = \"t\"\n\
          scenario_path = \"https://ivr.example.test/s\"\norchestrator_url = \"https://o.example.test\"\n\

@@ -218,6 +218,12 @@ fn each_wrong_value_says_what_was_expected() {
         ("callbacks = \"unix:/x\"", "", "", "2 server.callbacks: is \"unix:/x\"; expected an IP"),
         ("admin = \"127.0.0.1:50051\"", "", "", "2 server.admin: is the address of listen as well"),
         ("insecure = 1", "", "", "2 server.insecure: is an integer; expected true or false"),
+        (
+            "require_request_id = \"yes\"",
+            "",
+            "",
+            "2 server.require_request_id: is a string; expected true or false",
+        ),
         ("", "timeout = \"6m\"", "", "6 vendors.a.timeout: is \"6m\"; expected a time with its"),
         ("", "connect_timeout = \"1ms\"", "", "6 vendors.a.connect_timeout: is \"1ms\"; expected"),
         ("", "rate = {}", "", "6 vendors.a.rate: limits nothing; expected calls, requests"),
@@ -255,6 +261,16 @@ fn each_wrong_value_says_what_was_expected() {
             matches!(found.as_slice(), [one] if one.starts_with(expected)),
             "{server}{vendor}{route}: {found:#?}"
         );
+    }
+}
+
+#[test]
+fn a_request_id_is_required_when_that_is_said() {
+    for (server, required) in
+        [("", false), ("require_request_id = false", false), ("require_request_id = true", true)]
+    {
+        let config = parse(&with(server, "", "")).unwrap();
+        assert_eq!(config.server.require_request_id, required, "{server}");
     }
 }
 

@@ -1,0 +1,316 @@
+//! A request that comes while the same one is being placed: every order in which the two can
+//! meet, with a ledger and a vendor that wait where the test says.
+
+use std::{
+    convert::Infallible,
+    path::Path,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use async_trait::async_trait;
+use dialplane::{
+    call::{CallState, Fingerprint, Order, RequestId},
+    config::Config,
+    gateway::{Clock, CreateOrder, Created, Draft, Gateway, GatewayError, Prepared},
+    http::{Failure, HttpReply, HttpRequest, Line},
+    ledger::Ledger,
+};
+use futures_util::FutureExt;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+
+use crate::{failing_ledger::Watched, operation::knovvu_at};
+
+/// A vendor that answers when it may.
+#[derive(Debug)]
+struct Vendor {
+    open: watch::Sender<bool>,
+    reached: Semaphore,
+    dials: AtomicUsize,
+}
+
+#[async_trait]
+impl Line for Vendor {
+    async fn send(&self, _: &HttpRequest) -> Result<HttpReply, Failure> {
+        self.dials.fetch_add(1, SeqCst);
+        self.reached.add_permits(1);
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+        Ok(HttpReply::json(200, r#"{"UniqueId":"u1"}"#))
+    }
+}
+
+pub struct House {
+    pub gateway: Gateway,
+    pub ledger: Arc<Watched>,
+    vendor: Arc<Vendor>,
+}
+
+type Work = JoinHandle<Result<Created, GatewayError>>;
+
+impl House {
+    pub fn new() -> Self {
+        let config = Config::parse(&knovvu_at("http://127.0.0.1:9"), Path::new("."), &|_| None);
+        let ledger = Arc::new(Watched::new());
+        let vendor = Arc::new(Vendor {
+            open: watch::channel(false).0,
+            reached: Semaphore::new(0),
+            dials: AtomicUsize::new(0),
+        });
+        let gateway = Gateway::with_lines(
+            &config.unwrap(),
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
+            Clock::system(),
+            |_| Ok::<_, Infallible>(Arc::clone(&vendor) as Arc<dyn Line>),
+        );
+        Self { gateway: gateway.unwrap(), ledger, vendor }
+    }
+
+    fn prepared(&self, payload: u8) -> Prepared {
+        let order = Order {
+            client_reference: None,
+            to: vec!["+919900000100".parse().unwrap()],
+            caller_id: None,
+            script: None,
+            variables: Default::default(),
+            start_time: None,
+            expire_time: None,
+            recipient: Default::default(),
+            locale: None,
+            retry: None,
+            labels: Default::default(),
+        };
+        let order = CreateOrder {
+            request_id: id(),
+            fingerprint: print(payload),
+            route: "default".to_owned(),
+            drafts: vec![Draft { order, violations: Vec::new() }],
+            all_or_nothing: false,
+        };
+        self.gateway.prepare(order).unwrap()
+    }
+
+    /// Begins to place the request.
+    fn place(&self) -> Work {
+        let (gateway, prepared) = (self.gateway.clone(), self.prepared(1));
+        tokio::spawn(async move { gateway.create(prepared).await })
+    }
+
+    /// Looks for the request.
+    fn look(&self) -> JoinHandle<Result<Option<Created>, GatewayError>> {
+        let gateway = self.gateway.clone();
+        tokio::spawn(async move { gateway.recorded(&id(), &print(1)).await })
+    }
+
+    /// The first one is at the vendor.
+    async fn being_dialled(&self) -> Work {
+        let first = self.place();
+        reached(&self.vendor.reached).await;
+        first
+    }
+
+    pub fn answer(&self) {
+        self.vendor.open.send_replace(true);
+    }
+
+    pub async fn end(&self, dials: usize) {
+        self.answer();
+        self.gateway.stop();
+        self.gateway.drained().await;
+        assert_eq!(self.vendor.dials.load(SeqCst), dials);
+    }
+}
+
+fn id() -> RequestId {
+    "one".parse().unwrap()
+}
+
+fn print(payload: u8) -> Fingerprint {
+    Fingerprint { digest: [payload; 32], fields: Vec::new() }
+}
+
+async fn reached(gate: &Semaphore) {
+    gate.acquire().await.unwrap().forget();
+}
+
+fn accepted(first: &Created, second: &Created) {
+    assert!(!first.replayed && second.replayed);
+    assert_eq!(first.calls, second.calls);
+    assert_eq!(first.calls[0].state, CallState::Accepted);
+}
+
+#[tokio::test]
+async fn who_comes_while_it_is_dialled_waits_for_the_same_answer() {
+    let house = House::new();
+    let first = house.being_dialled().await;
+    // The look joins, and so does who looked before and wants to place it now. One poll is
+    // all it takes to join.
+    let (id, print) = (id(), print(1));
+    let mut looking = pin!(house.gateway.recorded(&id, &print));
+    assert!(looking.as_mut().now_or_never().is_none());
+    let mut placing = pin!(house.gateway.create(house.prepared(1)));
+    assert!(placing.as_mut().now_or_never().is_none());
+    // Checking needs no answer.
+    house.gateway.may_use(&id, &print).await.unwrap();
+    house.answer();
+    let first = first.await.unwrap().unwrap();
+    accepted(&first, &looking.await.unwrap().unwrap());
+    accepted(&first, &placing.await.unwrap());
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn another_payload_is_refused_at_once() {
+    let house = House::new();
+    let first = house.being_dialled().await;
+    let reused = |error| matches!(error, GatewayError::RequestIdReused { .. });
+    assert!(reused(house.gateway.recorded(&id(), &print(2)).await.unwrap_err()));
+    assert!(reused(house.gateway.create(house.prepared(2)).await.unwrap_err()));
+    assert!(reused(house.gateway.may_use(&id(), &print(2)).await.unwrap_err()));
+    house.answer();
+    first.await.unwrap().unwrap();
+    assert!(reused(house.gateway.create(house.prepared(2)).await.unwrap_err()));
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn who_comes_before_it_is_on_disk_waits_too() {
+    let house = House::new();
+    house.ledger.recording.open.send_replace(false);
+    let first = house.place();
+    reached(&house.ledger.recording.reached).await;
+    let mut second = pin!(house.gateway.create(house.prepared(1)));
+    assert!(second.as_mut().now_or_never().is_none());
+    house.ledger.recording.open.send_replace(true);
+    house.answer();
+    accepted(&first.await.unwrap().unwrap(), &second.await.unwrap());
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn who_saw_nothing_in_memory_and_then_a_record_joins() {
+    let house = House::new();
+    house.ledger.looking.open.send_replace(false);
+    // Nobody is there yet.
+    let second = house.look();
+    reached(&house.ledger.looking.reached).await;
+    let first = house.being_dialled().await;
+    // On disk by now, and being handed over: that is no answer yet.
+    house.ledger.looked.open.send_replace(false);
+    house.ledger.looking.open.send_replace(true);
+    reached(&house.ledger.looked.reached).await;
+    house.ledger.looked.open.send_replace(true);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!second.is_finished());
+    house.answer();
+    accepted(&first.await.unwrap().unwrap(), &second.await.unwrap().unwrap().unwrap());
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn who_saw_a_record_and_nobody_afterwards_is_told_the_end() {
+    let house = House::new();
+    house.ledger.looking.open.send_replace(false);
+    let second = house.look();
+    reached(&house.ledger.looking.reached).await;
+    let first = house.being_dialled().await;
+    house.ledger.looked.open.send_replace(false);
+    house.ledger.looking.open.send_replace(true);
+    reached(&house.ledger.looked.reached).await;
+    // It was read while the call was being handed over, and that is over now.
+    house.answer();
+    let first = first.await.unwrap().unwrap();
+    house.ledger.looked.open.send_replace(true);
+    accepted(&first, &second.await.unwrap().unwrap().unwrap());
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn who_saw_neither_and_comes_when_all_is_over_gets_what_is_recorded() {
+    let house = House::new();
+    house.ledger.looked.open.send_replace(false);
+    let second = house.look();
+    reached(&house.ledger.looked.reached).await;
+    let first = house.being_dialled().await;
+    house.answer();
+    let first = first.await.unwrap().unwrap();
+    house.ledger.looked.open.send_replace(true);
+    assert!(second.await.unwrap().unwrap().is_none(), "as it was when it was looked at");
+    accepted(&first, &house.gateway.create(house.prepared(1)).await.unwrap());
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_ledger_is_the_answer_for_all_who_wait() {
+    let house = House::new();
+    house.ledger.recording.open.send_replace(false);
+    house.ledger.refusals.store(1, SeqCst);
+    let first = house.place();
+    reached(&house.ledger.recording.reached).await;
+    let mut second = pin!(house.gateway.create(house.prepared(1)));
+    assert!(second.as_mut().now_or_never().is_none());
+    house.ledger.recording.open.send_replace(true);
+    for error in [first.await.unwrap().unwrap_err(), second.await.unwrap_err()] {
+        assert!(matches!(error, GatewayError::Ledger(_)), "{error}");
+    }
+    // Nothing was recorded, so the next one is the first.
+    house.answer();
+    assert!(!house.gateway.create(house.prepared(1)).await.unwrap().replayed);
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn callers_may_leave_and_the_gateway_may_stop() {
+    let house = House::new();
+    let first = house.being_dialled().await;
+    let (one, print) = (id(), print(1));
+    let mut leaving = Box::pin(house.gateway.recorded(&one, &print));
+    assert!(leaving.as_mut().now_or_never().is_none());
+    let mut staying = pin!(house.gateway.recorded(&one, &print));
+    assert!(staying.as_mut().now_or_never().is_none());
+    drop(leaving);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    house.gateway.stop();
+    // Who comes now does not dial, and is told what comes of it.
+    let mut late = pin!(house.gateway.create(house.prepared(1)));
+    assert!(late.as_mut().now_or_never().is_none());
+    house.answer();
+    let (staying, late) = (staying.await.unwrap().unwrap(), late.await.unwrap());
+    assert!(staying.replayed && late.replayed);
+    assert_eq!(staying.calls, late.calls);
+    assert_eq!(staying.calls[0].state, CallState::Accepted);
+    // Afterwards nothing is begun, and what is recorded is told still.
+    let error = house.gateway.create(house.prepared(1)).await.unwrap_err();
+    assert!(matches!(error, GatewayError::Stopping), "{error}");
+    assert_eq!(house.gateway.recorded(&one, &print).await.unwrap().unwrap().calls, late.calls);
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_share_one_answer() {
+    let house = House::new();
+    let first = house.being_dialled().await;
+    let (id, print) = (id(), print(1));
+    let waiting: Vec<_> = (0..1_000)
+        .map(|_| {
+            let mut waiting = Box::pin(house.gateway.recorded(&id, &print));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            waiting
+        })
+        .collect();
+    house.answer();
+    let first = first.await.unwrap().unwrap();
+    for waiting in waiting {
+        let answer = waiting.await.unwrap().unwrap();
+        assert!(answer.replayed && Arc::ptr_eq(&answer.calls, &first.calls), "not a copy");
+    }
+    house.end(1).await;
+}
