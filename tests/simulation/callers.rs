@@ -1,6 +1,6 @@
 //! Those who want calls placed: what they ask for, and what they are told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use dialplane::{
     call::{CallId, CallState},
@@ -29,6 +29,7 @@ pub struct Callers {
     pub requests: Vec<Plan>,
     /// The calls of each request id, and whose they are.
     answered: BTreeMap<String, (usize, Vec<String>)>,
+    begun: u64,
     /// Every call that somebody was told of, and the last state.
     pub told: BTreeMap<CallId, CallState>,
 }
@@ -47,21 +48,9 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     Waiting,
-    /// Nobody waits any more; the gateway may go on.
+    /// Nobody waits any more, or the gateway died.
     Left,
-    /// The gateway died.
-    CutOff,
     Answered,
-}
-
-/// Whether "nothing was sent" is also true of earlier attempts with the same id that are
-/// still on their way. Seed 59: not while one of them still looks its id up.
-const HOLDS_FOR_ALL: bool = false;
-
-impl Attempt {
-    fn goes_on(self) -> bool {
-        matches!(self, Self::Waiting | Self::Left)
-    }
 }
 
 /// How a caller waits.
@@ -91,7 +80,7 @@ impl Callers {
             requests.push(plan);
             requests.extend(impostor);
         }
-        Self { requests, answered: BTreeMap::new(), told: BTreeMap::new() }
+        Self { requests, answered: BTreeMap::new(), begun: 0, told: BTreeMap::new() }
     }
 
     pub fn none_waits(&self) -> bool {
@@ -146,8 +135,9 @@ impl Plan {
 }
 
 impl State {
-    /// A caller sends a request: gives the number of the attempt.
-    pub fn begins(&mut self, index: usize) -> (usize, CreateCallsRequest, Manner) {
+    /// A caller sends a request: gives the number of the attempt, and how long the answer is
+    /// on its way, for none as long as for its neighbours.
+    pub fn begins(&mut self, index: usize) -> (usize, CreateCallsRequest, Manner, Duration) {
         let manner = match self.rng.below(10) {
             0 => Manner::Leaves(self.rng.below(400)),
             1 => Manner::Leaves(self.rng.below(4_000)),
@@ -170,7 +160,9 @@ impl State {
         if self.rng.chance(150) {
             self.again(index, 300);
         }
-        (attempt, proto, manner)
+        self.callers.begun += 1;
+        let way_back = Duration::from_millis(1 + self.callers.begun % 31);
+        (attempt, proto, manner, way_back)
     }
 
     /// The same request once more, within so many milliseconds.
@@ -195,7 +187,7 @@ impl State {
             let attempts = &mut self.callers.requests[index].attempts;
             let mut waited = false;
             for attempt in attempts.iter_mut().filter(|a| **a == Attempt::Waiting) {
-                *attempt = Attempt::CutOff;
+                *attempt = Attempt::Left;
                 waited = true;
             }
             if waited {
@@ -249,8 +241,7 @@ impl State {
         if refusal.dialed == "no" {
             // Whoever asked once more meanwhile is answered for that.
             let plan = &self.callers.requests[index];
-            let is_last = attempt + 1 == plan.attempts.len();
-            if is_last && (HOLDS_FOR_ALL || plan.attempts.iter().all(|other| !other.goes_on())) {
+            if attempt + 1 == plan.attempts.len() {
                 let numbers = plan.numbers.clone();
                 self.checker.told_no(&numbers, &refusal.reason);
             }

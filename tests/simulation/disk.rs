@@ -58,6 +58,7 @@ impl Shaky {
                 let went = if done.is_ok() { "is on disk" } else { "was not taken" };
                 note!(state, "ledger: {what} {went}");
             }
+            self.world.changed.notify_one();
             self.world.point(what).await;
         }
         done

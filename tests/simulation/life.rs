@@ -165,7 +165,6 @@ async fn while_alive(world: Arc<World>, writer: impl Future<Output = ()>) {
 }
 
 async fn attend(world: &Arc<World>, gateway: &Gateway, ledger: &Arc<SqliteLedger>) -> End {
-    let mut newest = ledger.newest();
     let last = world.state().faults.end + CALM;
     loop {
         read_changes(world, ledger).await;
@@ -198,7 +197,6 @@ async fn attend(world: &Arc<World>, gateway: &Gateway, ledger: &Arc<SqliteLedger
         tokio::select! {
             biased;
             () = world.changed.notified() => {}
-            _ = newest.changed() => {}
             () = sleep(wait) => {}
         }
     }
@@ -263,7 +261,7 @@ async fn happen(world: Arc<World>, gateway: Gateway, event: Event) {
 }
 
 async fn attempt(world: &World, gateway: Gateway, index: usize) {
-    let (attempt, proto, manner) = world.state().begins(index);
+    let (attempt, proto, manner, way_back) = world.state().begins(index);
     let mut request = Request::new(proto);
     if let Manner::Deadline(ms) = manner {
         request.set_timeout(Duration::from_millis(ms));
@@ -274,6 +272,9 @@ async fn attempt(world: &World, gateway: Gateway, index: usize) {
         Manner::Leaves(ms) => timeout(Duration::from_millis(ms), answer).await.ok(),
         Manner::Patient | Manner::Deadline(_) => Some(answer.await),
     };
+    // Of those who wait for the same answer tokio wakes any first: each hears it at a
+    // moment of its own.
+    sleep(way_back).await;
     let mut state = world.state();
     // What a dying process says is not heard.
     if !state.dead {

@@ -42,7 +42,15 @@ mod world;
 const SEEDS: u64 = 300;
 
 /// Seeds that once failed, and what they found.
-const REGRESSIONS: &[(u64, &str)] = &[];
+/// As long as worlds are made as they were: another draw among the chances, and a seed is
+/// another world.
+const REGRESSIONS: &[(u64, &str)] = &[
+    (
+        17,
+        "a call left out of a request whose answer was lost counts as accepted once Phonon knows it",
+    ),
+    (59, "told that nothing was sent, while an earlier attempt still looked its request id up"),
+];
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
