@@ -87,7 +87,7 @@ impl Faults {
     pub fn new(rng: &mut Rng) -> Self {
         let end = Duration::from_secs(rng.range(20, 60));
         let begin = Duration::from_millis(rng.below(20_000));
-        let lasts = Duration::from_millis(if rng.chance(250) { rng.below(20_000) } else { 0 });
+        let lasts = Duration::from_millis(if rng.chance(300) { rng.below(40_000) } else { 0 });
         let mut faults = Self {
             end,
             exchanges: *rng.pick(&[0, 50, 200, 200, 500]),

@@ -176,7 +176,7 @@ impl World {
                 self.killed.notify_one();
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Until the process dies.
