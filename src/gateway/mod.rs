@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -36,6 +37,7 @@ mod pushes;
 mod recording;
 mod recover;
 mod results;
+mod retain;
 mod settle;
 mod token;
 mod watch;
@@ -61,6 +63,8 @@ struct Inner {
     routes: BTreeMap<String, Route>,
     accounts: BTreeMap<String, Arc<Account>>,
     ledger: Arc<dyn Ledger>,
+    /// For how long what is over is kept.
+    retain: Duration,
     clock: Clock,
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
@@ -93,7 +97,8 @@ pub enum GatewayError {
         "request_id {0} was used before for another payload; repeat the very same request, or take a new id"
     )]
     RequestIdReused(RequestId),
-    /// The ledger did not do its part; nothing was sent.
+    /// The ledger did not do its part; nothing was sent. With [`LedgerError::Uncertain`]
+    /// nothing was sent either, but the next start may find the calls and send them.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Too many calls wait already.
@@ -154,6 +159,7 @@ impl Gateway {
             routes: config.routes.clone(),
             accounts,
             ledger,
+            retain: config.retain,
             clock,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
