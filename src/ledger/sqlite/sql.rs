@@ -138,11 +138,12 @@ pub const LEAVE_REQUEST: &str =
 pub const DELETE_REQUEST: &str = "DELETE FROM requests WHERE request = ?1";
 
 /// What is known of a request's calls.
-pub const DOCUMENTS_OF_REQUEST: &str = "SELECT document FROM calls WHERE request = ?1";
+pub const DOCUMENTS_OF_REQUEST: &str =
+    "SELECT document FROM calls INDEXED BY calls_by_request WHERE request = ?1";
 
 /// The keys of some calls of a request, with the entries they are in.
 pub const SOME_CALLS_OF_REQUEST: &str =
-    "SELECT call, outbox FROM calls WHERE request = ?1 LIMIT ?2";
+    "SELECT call, outbox FROM calls INDEXED BY calls_by_request WHERE request = ?1 LIMIT ?2";
 
 /// All changes of a call.
 pub const DELETE_CHANGES: &str = "DELETE FROM changes WHERE call = ?1";
