@@ -99,6 +99,7 @@ impl Call {
     pub fn apply(&mut self, observation: Observation, now: Timestamp) -> bool {
         match observation {
             Observation::Dispatching => self.advance(CallState::Dispatching, now),
+            Observation::PutBack => self.put_back(now),
             Observation::Expired => self.expire(now),
             Observation::Accepted { vendor_call_id, vendor_request_id, data } => {
                 self.accept(vendor_call_id, vendor_request_id, data, now)
@@ -188,6 +189,15 @@ impl Call {
         // call given up on waits for a result, not for a refusal.
         let passed = self.state.is_final()
             || matches!(self.state, CallState::Ringing | CallState::InProgress);
+        // An answer, though it leaves the doubt: from now on nothing is sent again.
+        let answered = |known: &CallError| known.unanswered && !error.unanswered;
+        if (self.state, next) == (CallState::Unconfirmed, CallState::Unconfirmed)
+            && self.error.as_ref().is_some_and(answered)
+        {
+            self.error = Some(error);
+            self.touch(now);
+            return true;
+        }
         if passed || !self.state.moves_to(next) {
             return false;
         }
@@ -199,8 +209,17 @@ impl Call {
         self.advance(next, now)
     }
 
-    /// The only way back: to wait for a turn at another vendor. News of the call that came
-    /// meanwhile says that this vendor has it after all.
+    fn put_back(&mut self, now: Timestamp) -> bool {
+        if self.state != CallState::Dispatching {
+            return false;
+        }
+        self.state = CallState::Scheduled;
+        self.touch(now);
+        true
+    }
+
+    /// Back to waiting for a turn, at another vendor. Where news of the call came meanwhile,
+    /// this vendor has it after all.
     fn fail_over(&mut self, error: CallError, to: &str, now: Timestamp) -> bool {
         let next = self.fallbacks.iter().position(|fallback| fallback.vendor == to);
         let (CallState::Dispatching, Dialed::No, Some(next)) = (self.state, error.dialed, next)

@@ -43,6 +43,8 @@ pub enum Observation {
         /// The configured name of the next one.
         to: String,
     },
+    /// It was not sent after all, and waits for its turn again.
+    PutBack,
     /// Its `expire_time` passed before it was handed over.
     Expired,
     /// The vendor was asked, or told by itself.

@@ -92,6 +92,11 @@ impl Account {
         self.adapter.as_ref()
     }
 
+    /// Its configured credentials.
+    pub(super) fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+
     /// A text of the vendor's, without the credentials the vendor was sent: some answer
     /// with the request they got.
     pub(super) fn without_secrets(&self, text: &str) -> String {

@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Gateway, GatewayError, Prepared, account::Account, dispatch::Batch, recording::Recording,
+    Gateway, GatewayError, Prepared,
+    account::Account,
+    dispatch::{Batch, outgoing},
+    recording::Recording,
 };
 use crate::{
     call::{Call, CallState, Fingerprint, Position, RequestId, Selector},
     ledger::{NewRequest, Recorded, RequestRecord},
-    vendors::Outgoing,
 };
 
 /// The answer to a request.
@@ -79,13 +81,19 @@ impl Gateway {
         let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let waiting = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);
         let waiting = waiting.map_err(|_| GatewayError::Overloaded)?;
-        let batches = self.batches(&mut calls);
+        let mut batches = self.batches(&mut calls);
+        let now = self.inner.clock.now();
+        let outbox = batches
+            .iter_mut()
+            .filter(|batch| batch.turn.is_some())
+            .filter_map(|batch| batch.write(now))
+            .collect();
         let request = NewRequest {
             id: request_id.clone(),
             fingerprint: fingerprint.clone(),
             create_time,
             calls: calls.clone(),
-            outbox: Vec::new(),
+            outbox,
         };
         let recorded = self.inner.ledger.record(request).await;
         drop(recording);
@@ -154,11 +162,10 @@ impl Gateway {
 
 /// The batches of one vendor.
 pub(super) fn cut(account: &Arc<Account>, calls: Vec<Call>) -> Vec<Batch> {
-    let outgoing: Vec<_> =
-        calls.iter().map(|call| Outgoing { id: call.id, order: &call.order }).collect();
+    let outgoing: Vec<_> = calls.iter().map(outgoing).collect();
     let plan = account.adapter().batches(&outgoing);
     let mut slots: Vec<Option<Call>> = calls.into_iter().map(Some).collect();
-    let batch = |calls| Batch { account: Arc::clone(account), calls, turn: None };
+    let batch = |calls| Batch::waiting(account, calls);
     // Taken out of its slot, a call can't be in two batches, whatever the plan says.
     let mut batches: Vec<_> = plan
         .into_iter()

@@ -1,6 +1,7 @@
 //! Hands batches to their vendors, each in its turn, and records what came back.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::{
@@ -10,16 +11,19 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::OwnedSemaphorePermit,
     task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
 
-use super::{Gateway, account::Account, settle::nothing_new};
+use super::{Gateway, account::Account, create::cut, letter, settle::nothing_new};
 use crate::{
-    call::{Call, CallError, Cause, Observation},
-    ledger::{Claim, LedgerError, News},
+    call::{Call, CallError, CallState, Cause, Observation},
+    http::HttpRequest,
+    ledger::{Claim, LedgerError, News, OutboxEntry},
+    vendors::{Context, Outgoing},
 };
 
 /// How long a caller waits for a ledger that can't be written. The work goes on after.
@@ -39,6 +43,38 @@ pub(super) struct Batch {
     pub calls: Vec<Call>,
     /// The right to send it now.
     pub turn: Option<OwnedSemaphorePermit>,
+    /// What goes out, where it is in the outbox: these bytes or none.
+    pub written: Option<HttpRequest>,
+}
+
+impl Batch {
+    /// A batch that waits for its turn.
+    pub fn waiting(account: &Arc<Account>, calls: Vec<Call>) -> Self {
+        Self { account: Arc::clone(account), calls, turn: None, written: None }
+    }
+
+    /// Writes what goes out, to be kept before it does, for a vendor that may be sent the
+    /// same again. What can't be written now fails when it is sent.
+    pub fn write(&mut self, now: Timestamp) -> Option<OutboxEntry> {
+        self.written = None;
+        let adapter = self.account.adapter();
+        adapter.duplicate_check()?;
+        let batch: Vec<_> = self.calls.iter().map(outgoing).collect();
+        let request = adapter.place(&batch, &Context { now, token: None }).ok()?;
+        let letter = letter::seal(&request, self.account.secrets())?;
+        self.written = Some(request);
+        Some(OutboxEntry {
+            vendor: self.account.name().to_owned(),
+            calls: self.calls.iter().map(|call| call.id).collect(),
+            written: now,
+            letter,
+        })
+    }
+}
+
+/// A call as its adapter gets it.
+pub(super) fn outgoing(call: &Call) -> Outgoing<'_> {
+    Outgoing { id: call.id, order: &call.order }
 }
 
 impl Gateway {
@@ -101,29 +137,37 @@ impl Gateway {
 
     /// Claims a batch that waited, and sends what is ours of it.
     async fn take_turn(self, mut batch: Batch, given_up: Arc<AtomicBool>) -> Vec<Call> {
-        let claimed = self
-            .insist(PATIENCE, || {
-                let ids = batch.calls.iter().map(|call| call.id).collect();
-                self.inner.ledger.claim(ids, self.inner.clock.now(), None)
-            })
-            .await;
-        match claimed {
-            Ok(Claim { mine, others, left: _ }) => {
-                let mut done = others;
-                done.extend(self.hand_over(Batch { calls: mine, ..batch }).await);
-                done
-            }
-            Err(error) => {
-                // They are recorded as waiting, and that is what the caller is told.
-                tracing::error!(%error, vendor = batch.account.name(), "waiting calls can't be claimed; they wait on");
-                batch.turn = None;
-                let waiting = batch.calls.clone();
-                if !is_final(&error) {
-                    given_up.store(true, Ordering::Relaxed);
-                    self.inner.tasks.spawn(self.clone().later(vec![batch]));
+        let mut done = Vec::new();
+        loop {
+            let entry = batch.write(self.inner.clock.now());
+            let claimed = self
+                .insist(PATIENCE, || {
+                    let ids = batch.calls.iter().map(|call| call.id).collect();
+                    self.inner.ledger.claim(ids, self.inner.clock.now(), entry.clone())
+                })
+                .await;
+            match claimed {
+                Ok(Claim { mine, others, left }) => {
+                    done.extend(others);
+                    // Of these alone something else goes out. Each time they are fewer.
+                    if !left.is_empty() {
+                        batch.calls = left;
+                        continue;
+                    }
+                    done.extend(self.hand_over(Batch { calls: mine, ..batch }).await);
                 }
-                waiting
+                Err(error) => {
+                    // They are recorded as waiting, and that is what the caller is told.
+                    tracing::error!(%error, vendor = batch.account.name(), "waiting calls can't be claimed; they wait on");
+                    batch.turn = None;
+                    done.extend(batch.calls.iter().cloned());
+                    if !is_final(&error) {
+                        given_up.store(true, Ordering::Relaxed);
+                        self.inner.tasks.spawn(self.clone().later(vec![batch]));
+                    }
+                }
             }
+            return done;
         }
     }
 
@@ -137,21 +181,20 @@ impl Gateway {
 
     /// Sends a batch that has its turn, and records the outcome of each call.
     async fn hand_over(&self, batch: Batch) -> Vec<Call> {
-        let Batch { account, calls, turn } = batch;
+        let Batch { account, calls, turn, written } = batch;
         if calls.is_empty() {
             return Vec::new();
         }
-        let outcomes = self.place(&account, &calls).await;
+        let outcomes = self.place(&account, &calls, written).await;
         drop(turn);
         let at = self.inner.clock.now();
         let news: Vec<_> = calls
             .iter()
             .zip(outcomes)
-            .map(|(call, observation)| News {
-                call: call.id,
-                due: Some(account.next_look(call, names_it(&observation), at)),
-                observation,
-                at,
+            .map(|(call, outcome)| {
+                let observation = self.or_moved_on(call, outcome);
+                let due = account.first_look(call, &observation, at);
+                News { call: call.id, due, observation, at }
             })
             .collect();
         let first_look = news.iter().filter_map(|news| news.due).min();
@@ -160,7 +203,8 @@ impl Gateway {
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
                 self.look_sooner(&account, &news, &recorded).await;
-                self.apply_kept(&account, recorded).await
+                let calls = self.apply_kept(&account, recorded).await;
+                self.hand_on(calls).await
             }
             Err(error) => {
                 tracing::error!(%error, vendor = account.name(), calls = calls.len(), "outcomes can't be recorded; they are kept in memory");
@@ -173,7 +217,8 @@ impl Gateway {
                         Ok(recorded) => {
                             first_look.inspect(|time| account.agenda.is_due(*time));
                             gateway.look_sooner(&account, &news, &recorded).await;
-                            gateway.apply_kept(&account, recorded).await;
+                            let calls = gateway.apply_kept(&account, recorded).await;
+                            gateway.hand_on(calls).await;
                         }
                         Err(error) => {
                             tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
@@ -196,6 +241,30 @@ impl Gateway {
                 calls.into_iter().map(unconfirmed).collect()
             }
         }
+    }
+
+    /// Sends those of the calls that wait for another turn, as a failover or a batch that was
+    /// put back leaves them. They are this task's: nobody else takes up what it claimed.
+    fn hand_on(&self, calls: Vec<Call>) -> Pin<Box<dyn Future<Output = Vec<Call>> + Send + '_>> {
+        Box::pin(async move {
+            let (waiting, mut done): (Vec<_>, Vec<_>) =
+                calls.into_iter().partition(|call| call.state == CallState::Scheduled);
+            let mut by_vendor: BTreeMap<String, Vec<Call>> = BTreeMap::new();
+            for call in waiting {
+                by_vendor.entry(call.vendor.clone()).or_default().push(call);
+            }
+            let mut batches = Vec::new();
+            for (vendor, calls) in by_vendor {
+                match self.inner.accounts.get(&vendor) {
+                    Some(account) => batches.extend(cut(account, calls)),
+                    None => done.extend(calls),
+                }
+            }
+            if !batches.is_empty() {
+                done.extend(self.dispatch(batches).await);
+            }
+            done
+        })
     }
 
     /// A vendor's push may have named a call while it was being handed over: then there is
@@ -262,7 +331,7 @@ impl Gateway {
 }
 
 /// The vendor can be asked by what was learned.
-fn names_it(observation: &Observation) -> bool {
+pub(super) fn names_it(observation: &Observation) -> bool {
     matches!(observation, Observation::Accepted { vendor_call_id: Some(_), .. })
 }
 

@@ -1,13 +1,17 @@
 //! One exchange with a vendor: written by its adapter, sent by the HTTP edge, read
 //! by its adapter.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Gateway, account::Account, fault::UNREACHABLE_WAIT, token::TokenUse};
+use super::{
+    Gateway, account::Account, dispatch::outgoing, fault::UNREACHABLE_WAIT, token::TokenUse,
+};
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
-    http::{Failure, HttpReply},
+    http::{Failure, HttpReply, HttpRequest},
     vendors::{Context, Outgoing, Placement, bounds},
 };
 
@@ -20,8 +24,14 @@ enum Sent {
 }
 
 impl Gateway {
-    /// Hands a batch to its vendor and gives the outcome of each call, in its order.
-    pub(super) async fn place(&self, account: &Account, calls: &[Call]) -> Vec<Observation> {
+    /// Hands a batch to its vendor and gives the outcome of each call, in its order. Where
+    /// something was written for all of them, that is what goes out, or nothing.
+    pub(super) async fn place(
+        &self,
+        account: &Account,
+        calls: &[Call],
+        written: Option<HttpRequest>,
+    ) -> Vec<Observation> {
         let mut refused_token = None;
         loop {
             let token = account.token(refused_token).await;
@@ -29,19 +39,29 @@ impl Gateway {
             let now = self.inner.clock.now();
             let is_due = |call: &&Call| call.order.expire_time.is_none_or(|end| end > now);
             let due: Vec<_> = calls.iter().filter(is_due).collect();
-            let batch: Vec<_> =
-                due.iter().map(|call| Outgoing { id: call.id, order: &call.order }).collect();
+            let batch: Vec<_> = due.iter().map(|call| outgoing(call)).collect();
             if batch.is_empty() {
                 return calls.iter().map(|_| Observation::Expired).collect();
             }
-            let outcomes =
-                match self.send(account, &batch, token, refused_token.is_none(), now).await {
-                    Sent::Outcomes(outcomes) => outcomes,
-                    Sent::TokenRefused(generation) => {
-                        refused_token = Some(generation);
-                        continue;
-                    }
+            // Without the one that expired meanwhile it would be another request than the one
+            // in the outbox.
+            if written.is_some() && batch.len() < calls.len() {
+                let outcome = |call| match is_due(&call) {
+                    true => Observation::PutBack,
+                    false => Observation::Expired,
                 };
+                return calls.iter().map(outcome).collect();
+            }
+            let outcomes = match self
+                .send(account, &batch, written.as_ref(), token, refused_token.is_none(), now)
+                .await
+            {
+                Sent::Outcomes(outcomes) => outcomes,
+                Sent::TokenRefused(generation) => {
+                    refused_token = Some(generation);
+                    continue;
+                }
+            };
             let mut outcomes = outcomes.into_iter();
             return calls
                 .iter()
@@ -57,6 +77,7 @@ impl Gateway {
         &self,
         account: &Account,
         batch: &[Outgoing<'_>],
+        written: Option<&HttpRequest>,
         token: Result<Option<TokenUse>, CallError>,
         may_renew: bool,
         now: Timestamp,
@@ -67,9 +88,12 @@ impl Gateway {
             Err(error) => return all(error),
         };
         let context = Context { now, token: token.as_ref().map(|token| &token.secret) };
-        let request = match account.adapter().place(batch, &context) {
-            Ok(request) => request,
-            Err(fault) => return all(account.vendor_error(fault, None)),
+        let request = match written {
+            Some(request) => Cow::Borrowed(request),
+            None => match account.adapter().place(batch, &context) {
+                Ok(request) => Cow::Owned(request),
+                Err(fault) => return all(account.vendor_error(fault, None)),
+            },
         };
         let reply = match account.line.send(&request).await {
             Ok(reply) => reply,
@@ -176,7 +200,7 @@ fn is_certain_refusal(placement: &Placement) -> bool {
 
 /// An id that is longer than any id known is none: the vendor said yes, and under which
 /// name is not known.
-fn accepted(
+pub(super) fn accepted(
     vendor_call_id: Option<String>,
     vendor_request_id: Option<String>,
     data: Map<String, Value>,

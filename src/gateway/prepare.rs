@@ -6,7 +6,10 @@ use jiff::Timestamp;
 
 use super::{Gateway, GatewayError, account::Account};
 use crate::{
-    call::{Call, CallError, CallId, CallState, Cause, Fingerprint, Order, RequestId, Violation},
+    call::{
+        Call, CallError, CallId, CallState, Cause, Fallback, Fingerprint, Order, RequestId,
+        Violation,
+    },
     config::Route,
     vendors::Objection,
 };
@@ -74,44 +77,68 @@ impl Gateway {
         })
     }
 
-    /// The first vendor of the route that can do what is asked; when none can, the
-    /// first one and its objections.
+    /// The first vendor of the route that can do what is asked, and those that can after it;
+    /// when none can, the first one and its objections.
     fn choose(&self, route: &Route, draft: Draft, now: Timestamp) -> Chosen {
         let mut accounts = route.vendors.iter().filter_map(|name| self.inner.accounts.get(name));
         let Some(first) = accounts.next() else {
             // The configuration does not let this happen.
             let error = CallError::new(Cause::Operator, "NO_VENDOR", "the route has no vendor");
-            return Chosen { order: draft.order, vendor: String::new(), error: Some(error) };
+            return Chosen::wrong(draft.order, String::new(), error);
         };
         let (order, mut objections) = fit(first, route, &draft.order, now);
-        if objections.is_empty() || !draft.violations.is_empty() {
-            let vendor = first.name().to_owned();
+        let vendor = first.name().to_owned();
+        let mut chosen = None;
+        if !draft.violations.is_empty() {
             let error = verdict(&vendor, draft.violations, objections);
-            return Chosen { order, vendor, error };
+            return Chosen { order, vendor, fallbacks: Vec::new(), error };
+        } else if objections.is_empty() {
+            chosen = Some(Chosen::of(order.clone(), &vendor));
         }
         for account in accounts {
             let (order, others) = fit(account, route, &draft.order, now);
             if others.is_empty() {
-                return Chosen { order, vendor: account.name().to_owned(), error: None };
+                let chosen = match &mut chosen {
+                    None => {
+                        chosen = Some(Chosen::of(order, account.name()));
+                        continue;
+                    }
+                    Some(chosen) => chosen,
+                };
+                // All else is the same for every vendor.
+                let fallback =
+                    Fallback { vendor: account.name().to_owned(), caller_id: order.caller_id };
+                chosen.fallbacks.push(fallback);
+                continue;
             }
             // What is wrong for any vendor is told before what only some can't do.
             if objections.iter().all(|o| o.cause == Cause::Unsupported) {
                 objections.extend(others.into_iter().filter(|o| o.cause == Cause::InvalidCall));
             }
         }
-        let vendor = first.name().to_owned();
-        let error = verdict(&vendor, Vec::new(), objections);
-        Chosen { order, vendor, error }
+        chosen.unwrap_or_else(|| {
+            let error = verdict(&vendor, Vec::new(), objections);
+            Chosen { order, vendor, fallbacks: Vec::new(), error }
+        })
     }
 }
 
 struct Chosen {
     order: Order,
     vendor: String,
+    fallbacks: Vec<Fallback>,
     error: Option<CallError>,
 }
 
 impl Chosen {
+    fn of(order: Order, vendor: &str) -> Self {
+        Self { order, vendor: vendor.to_owned(), fallbacks: Vec::new(), error: None }
+    }
+
+    fn wrong(order: Order, vendor: String, error: CallError) -> Self {
+        Self { order, vendor, fallbacks: Vec::new(), error: Some(error) }
+    }
+
     fn into_call(
         self,
         request_id: &RequestId,
@@ -135,7 +162,7 @@ impl Chosen {
             vendor_call_id: None,
             vendor_request_id: None,
             failovers: Vec::new(),
-            fallbacks: Vec::new(),
+            fallbacks: if state.is_final() { Vec::new() } else { self.fallbacks },
             state,
             error: self.error,
             attempts: Vec::new(),
@@ -222,6 +249,7 @@ fn refuse_all_if_one_is_wrong(calls: &mut [Call], now: Timestamp) {
     };
     for call in calls.iter_mut().filter(|call| call.error.is_none()) {
         call.state = CallState::Failed;
+        call.fallbacks = Vec::new();
         call.end_time = Some(now);
         call.error = Some(CallError::new(
             Cause::Aborted,

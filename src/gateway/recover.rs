@@ -48,7 +48,7 @@ impl Gateway {
                 observation: Observation::Failed(error.clone()),
                 at,
                 due: Some(match self.inner.accounts.get(&call.vendor) {
-                    Some(account) => account.next_look(call, call.vendor_call_id.is_some(), at),
+                    Some(account) => account.look_in_doubt(call, &error, at),
                     None => at,
                 }),
             });

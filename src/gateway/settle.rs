@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use super::{Gateway, account::Account, results::round};
+use super::{Gateway, account::Account, resend::Resent, results::round};
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation, ReportedState},
     ledger::News,
@@ -105,6 +105,16 @@ impl Gateway {
         let (round, _) = round(account, &with_vendor);
         let mut asked: HashMap<CallId, Option<Call>> = HashMap::new();
         let mut failed = None;
+        let resent = match self.resend(account, &calls).await {
+            Ok(resent) => resent,
+            Err(error) => {
+                tracing::warn!(%error, vendor = account.name(), "calls in doubt can't be settled");
+                return Looked::InVain(Some(PAUSE));
+            }
+        };
+        if self.is_stopping() {
+            return Looked::Well;
+        }
         if let Some(round) = round {
             asked.extend(round.questions.iter().flatten().map(|call| (call.id, None)));
             let (fresh, warnings) = self.clone().ask_vendor(round).await;
@@ -124,6 +134,12 @@ impl Gateway {
             .iter()
             .filter_map(|call| {
                 let answer = asked.get(&call.id);
+                let doubt = resent.get(&call.id);
+                if let Some(Resent::Recorded(call)) = doubt
+                    && call.state != CallState::Unconfirmed
+                {
+                    return None;
+                }
                 let latest = answer.and_then(Option::as_ref).unwrap_or(call);
                 let end = account.give_up_at(latest);
                 let due = match answer {
@@ -138,6 +154,7 @@ impl Gateway {
                     Some(None) => account.next_look(call, true, now),
                     // Somebody else asks, and will say when to look again.
                     None if account.asking.contains(call.id) => later(now, PAUSE),
+                    None if let Some(Resent::Again(again)) = doubt => (*again).min(end),
                     // There is nothing to ask by, now or later, unless an id is learned.
                     None => end,
                 };
@@ -180,7 +197,7 @@ impl Account {
 }
 
 /// The older a call, the longer it may well go on.
-fn next_question(begun: Timestamp, now: Timestamp, shortest: Duration) -> Timestamp {
+pub(super) fn next_question(begun: Timestamp, now: Timestamp, shortest: Duration) -> Timestamp {
     let age = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
     let pause = (age / 2).clamp(shortest, shortest.saturating_mul(GROWTH));
     later(now.max(begun), pause)
@@ -191,7 +208,7 @@ fn begun(call: &Call) -> Timestamp {
     call.order.start_time.map_or(call.create_time, |start| start.max(call.create_time))
 }
 
-fn later(time: Timestamp, wait: Duration) -> Timestamp {
+pub(super) fn later(time: Timestamp, wait: Duration) -> Timestamp {
     let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
     time.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
