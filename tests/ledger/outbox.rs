@@ -126,15 +126,16 @@ pub async fn an_entry_goes_when_its_last_call_leaves(ledger: Shared) {
         reported(CallState::Answered),
         reported(CallState::Canceled),
         reported(CallState::Ringing),
+        Observation::PutBack,
     ];
-    let sent = dispatching(6, 6);
+    let sent = dispatching(7, 7);
     ledger.record(sent.clone()).await.unwrap();
     for (call, end) in sent.calls.iter().zip(ends) {
         ledger.observe(vec![news(call.id, end, 3)]).await.unwrap();
         assert_eq!(outbox(&*ledger, &sent.calls).await, sent.outbox, "one still needs it");
         assert_eq!(outbox(&*ledger, std::slice::from_ref(call)).await, []);
     }
-    let last = &sent.calls[5];
+    let last = &sent.calls[6];
     let doubtful = ledger.observe(vec![news(last.id, in_doubt(), 3)]).await.unwrap();
     assert_eq!(doubtful[0].state, CallState::Unconfirmed);
     assert_eq!(outbox(&*ledger, &sent.calls).await, sent.outbox, "doubt is what it is for");
