@@ -23,7 +23,7 @@ use dialplane::{
         Attempt, Call, CallId, CallState, Fingerprint, Observation, Order, Position, Recipient,
         RequestId, Selection, Selector,
     },
-    ledger::{Ledger, NewRequest, News, sqlite::SqliteLedger},
+    ledger::{Ledger, NewRequest, News, OutboxEntry, sqlite::SqliteLedger},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -77,8 +77,73 @@ async fn one_size(path: &Path, size: usize) -> Vec<(&'static str, Duration)> {
     for writers in [1, 32, 256] {
         write(&ledger, writers).await;
     }
+    for calls in [1, 500] {
+        for with_entry in [false, true] {
+            send(&ledger, calls, with_entry).await;
+        }
+    }
+    if size > SMALL {
+        remove(&ledger).await;
+    }
     ledger.close().await;
     medians
+}
+
+/// One writer does what a batch needs that has its turn at once: records it as being handed
+/// over, with what is about to be sent or without, and says that the vendor took it.
+async fn send(ledger: &SqliteLedger, calls: usize, with_entry: bool) {
+    let (mut times, started) = (Vec::new(), Instant::now());
+    while started.elapsed() < WRITING {
+        let id = RequestId::generate();
+        let mut batch: Vec<_> = (0..calls).map(|i| finished(&id, i, id.as_str())).collect();
+        for call in &mut batch {
+            (call.state, call.end_time, call.vendor_call_id) = (CallState::Dispatching, None, None);
+        }
+        let ids: Vec<_> = batch.iter().map(|call| call.id).collect();
+        let mut request = request(id, batch);
+        if with_entry {
+            request.outbox.push(OutboxEntry {
+                vendor: "phonon-in".to_owned(),
+                calls: ids.clone(),
+                written: Timestamp::now(),
+                letter: vec![b'x'; 400 + 250 * calls],
+            });
+        }
+        let news = ids.iter().map(|id| News {
+            call: *id,
+            observation: Observation::Accepted {
+                vendor_call_id: Some(id.to_string()),
+                vendor_request_id: None,
+                data: serde_json::Map::new(),
+            },
+            at: Timestamp::now(),
+            due: None,
+        });
+        let news = news.collect();
+        let clock = Instant::now();
+        ledger.record(request).await.unwrap();
+        ledger.observe(news).await.unwrap();
+        times.push(clock.elapsed());
+    }
+    let what = if with_entry { "with its letter" } else { "without" };
+    report(&format!("{calls} sent, {what}"), times);
+}
+
+/// Removes what is over, a step at a time.
+async fn remove(ledger: &SqliteLedger) {
+    let (mut times, mut calls) = (Vec::new(), 0);
+    while times.len() < 100 {
+        let clock = Instant::now();
+        let step = ledger.remove_old(Timestamp::MAX, 1_000).await.unwrap();
+        times.push(clock.elapsed());
+        calls += step.calls;
+        if !step.more {
+            break;
+        }
+    }
+    let seconds = times.iter().sum::<Duration>().as_secs_f64();
+    report("a step of a removal", times);
+    println!("    {calls} calls removed, {:.0} calls/s", calls as f64 / seconds);
 }
 
 /// Finished calls, recorded as they came in requests of 5,000.

@@ -205,6 +205,10 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
             later(Code::ResourceExhausted, "OVERLOADED", &message, SHORT_WAIT)
                 .with([quota("gateway", &message)])
         }
+        GatewayError::Ledger(LedgerError::Uncertain(_)) => {
+            tracing::error!(error = %message, "the ledger can't tell whether it recorded a request");
+            return uncertain(asked);
+        }
         GatewayError::Ledger(_) => {
             tracing::error!(error = %message, "the ledger is not available");
             // Where the file lies is the operator's business.
@@ -222,6 +226,22 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
             .in_doubt(),
     };
     refusal.of(asked)
+}
+
+/// The calls may be on disk, though nothing was sent: a start may find and send them. Who
+/// named the request gets their answer by repeating it; another one would place them twice.
+fn uncertain(asked: Asked<'_>) -> Status {
+    const REASON: &str = "LEDGER_UNAVAILABLE";
+    let refusal = if asked.repeatable {
+        let message = "the ledger is not available, and it is not known whether the request is \
+                       recorded; repeat the very same request";
+        Refusal::new(Code::Unavailable, REASON, message, Outlook::Later(LEDGER_WAIT))
+    } else {
+        let message = "the ledger is not available, and it is not known whether the calls are \
+                       recorded; look for them by this request_id before they are placed again";
+        Refusal::new(Code::Unknown, REASON, message, Outlook::Doubt)
+    };
+    refusal.found_by(asked.request_id).in_doubt().of(asked)
 }
 
 fn missing(kind: &str, name: String, description: String) -> Any {
@@ -301,6 +321,18 @@ mod tests {
             // Only a caller's own id is looked up before anything else.
             let is_of_a_name = matches!(error, GatewayError::Unasked(_));
             assert!(dialed == "no" || is_of_a_name || !REPEATED.contains(&code), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_recorded_is_repeated_by_its_name_only() {
+        let id: RequestId = "one".parse().unwrap();
+        let error = LedgerError::Uncertain("disk I/O error".into()).into();
+        for (named, code, wait) in [(true, Code::Unavailable, "5000"), (false, Code::Unknown, "-1")]
+        {
+            let status = gateway_error(&error, Asked::placing(&id, named));
+            assert_eq!((status.code(), dialed_of(&status).as_str()), (code, "maybe"));
+            assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), wait);
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Config {
     pub server: Server,
     /// `[ledger] url`: `sqlite:PATH` or `sqlite::memory:`.
     pub ledger: String,
+    /// `[ledger] retain`: for how long requests and their calls are kept after all is over.
+    pub retain: Duration,
     /// `[vendors.*]`, by name.
     pub vendors: BTreeMap<String, VendorConfig>,
     /// `[routes.*]`, by name. Every vendor they name exists.

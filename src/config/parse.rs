@@ -1,6 +1,6 @@
 //! The whole file: from text to [`Config`], or to every mistake in it.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{collections::BTreeMap, env, fs, path::Path, time::Duration};
 
 use toml::de::DeTable;
 
@@ -12,6 +12,9 @@ use super::{
 use crate::vendors::{REGISTRY, Registration};
 
 const LEDGER: &str = "sqlite:dialplane.db";
+const DAY: Duration = Duration::from_secs(86_400);
+/// How long what is over is kept.
+const RETAIN: Duration = Duration::from_secs(30 * 86_400);
 
 impl Config {
     /// Reads a configuration file. Relative paths in it start at its directory, but for
@@ -91,7 +94,7 @@ fn told(mut problems: Vec<Problem>) -> Vec<Problem> {
 
 fn read(registry: &[Registration], source: &Source<'_>, mut root: Section<'_>) -> Config {
     let server = listen::read(root.section("server"));
-    let ledger = ledger(root.section("ledger"));
+    let (ledger, retain) = ledger(root.section("ledger"));
 
     let sections = named(&mut root, "vendors", "at least one [vendors.NAME] section");
     let mut vendors: BTreeMap<String, VendorConfig> = BTreeMap::new();
@@ -113,7 +116,7 @@ fn read(registry: &[Registration], source: &Source<'_>, mut root: Section<'_>) -
         })
         .collect();
     root.finish();
-    Config { server, ledger, vendors, routes }
+    Config { server, ledger, retain, vendors, routes }
 }
 
 fn named<'a>(
@@ -131,8 +134,8 @@ fn named<'a>(
     section.sections()
 }
 
-fn ledger(section: Option<Section<'_>>) -> String {
-    let Some(mut section) = section else { return LEDGER.to_owned() };
+fn ledger(section: Option<Section<'_>>) -> (String, Duration) {
+    let Some(mut section) = section else { return (LEDGER.to_owned(), RETAIN) };
     let url = section.string("url").unwrap_or_else(|| LEDGER.to_owned());
     let path = url.strip_prefix("sqlite:");
     // Two slashes may mean a host, a relative or an absolute path, depending on whom one
@@ -147,8 +150,10 @@ fn ledger(section: Option<Section<'_>>) -> String {
              or sqlite::memory:",
         );
     }
+    // A request id is remembered for as long: callers may repeat a request for a day.
+    let retain = section.duration("retain", DAY..=3_650 * DAY).unwrap_or(RETAIN);
     section.finish();
-    url
+    (url, retain)
 }
 
 /// Notes a name that can't stand in an address or on a command line.

@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -39,6 +40,7 @@ mod pushes;
 mod recover;
 mod resend;
 mod results;
+mod retain;
 mod settle;
 mod token;
 mod watch;
@@ -66,6 +68,8 @@ struct Inner {
     routes: BTreeMap<String, Route>,
     accounts: BTreeMap<String, Arc<Account>>,
     ledger: Arc<dyn Ledger>,
+    /// For how long what is over is kept.
+    retain: Duration,
     clock: Clock,
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
@@ -105,7 +109,8 @@ pub enum GatewayError {
         /// The first field that differs, where it is known: `calls[3].to`.
         field: Option<String>,
     },
-    /// The ledger did not do its part; nothing was sent.
+    /// The ledger did not do its part; nothing was sent. With [`LedgerError::Uncertain`]
+    /// nothing was sent either, but the next start may find the calls and send them.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Too many calls wait already.
@@ -172,6 +177,7 @@ impl Gateway {
             routes: config.routes.clone(),
             accounts,
             ledger,
+            retain: config.retain,
             clock,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -36,6 +36,7 @@ impl Gateway {
         }
         self.inner.tasks.spawn(self.clone().hand_out_changes());
         self.inner.tasks.spawn(self.clone().look_through_strays());
+        self.inner.tasks.spawn(self.clone().remove_what_is_old());
     }
 
     async fn look_through_strays(self) {

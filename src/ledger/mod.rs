@@ -17,8 +17,7 @@ pub mod sqlite;
 /// The store of calls. Several gateways may share one: nothing here assumes that a
 /// call is changed by this process alone, and each method is one transaction.
 /// A method that returns `Ok` after a change has it on disk; one that returns an error
-/// has changed nothing (a disk or a line that breaks in the middle of a commit may keep
-/// it all the same; the same again does no harm, but for [`Ledger::claim`]). A change that
+/// has changed nothing, unless the error is [`LedgerError::Uncertain`]. A change that
 /// was begun is made even if its caller leaves: who drops the future does not know what
 /// became of it.
 ///
@@ -41,11 +40,13 @@ pub trait Ledger: Debug + Send + Sync + 'static {
 
     /// Takes calls for being handed over now: what is scheduled becomes dispatching, or
     /// expired when its time has passed. Whoever else wants the same call, here or in
-    /// another process, does not get it as well. Not to be repeated blindly after a
-    /// failure that may have been kept: what is dispatching already is not given again.
+    /// another process, does not get it as well. So a claim that was kept although it was
+    /// answered [`LedgerError::Uncertain`] gives its calls to nobody the second time: they
+    /// are in [`Claim::others`], dispatching, and were not sent. A call that is named twice
+    /// is given once.
     ///
-    /// With an outbox entry, which is written for exactly these calls, it is all or none of
-    /// them: if one can't be taken the entry is not kept, and the others are told of as
+    /// With an outbox entry, which is written for exactly these calls (others that it names
+    /// do not keep it), it is all or none of them: if one can't be taken the entry is not kept, and the others are told of as
     /// [`Claim::left`] and stay as they are.
     async fn claim(
         &self,
@@ -53,6 +54,21 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         at: Timestamp,
         outbox: Option<OutboxEntry>,
     ) -> Result<Claim, LedgerError>;
+
+    /// Removes requests with their calls and changes, those first that were over first: such
+    /// as were recorded before this time, and have no call that is open or has changed since.
+    /// One step of a few that `limit` bounds, in calls that are looked at or removed (at
+    /// least 1, and never more than 1,000); [`Removed::more`] says that another step would
+    /// find something to do. One that is still open may be looked at again only when `before`
+    /// is a day later, so that what can't be removed costs next to nothing.
+    ///
+    /// What is removed is as if it had never been: its request id is new, its calls and
+    /// references are not found, by whichever id. All of a request vanishes at once, however
+    /// many steps its removal takes. Its changes are gone, and others keep their numbers, which
+    /// are not given again: [`Ledger::changes`] after any number, of a change that is there or
+    /// is not, goes on with what is left. Who has not read them by then never will. A
+    /// [`Position`] stays good as well: the page goes on with the next call that is left.
+    async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError>;
 
     /// The outbox entries of calls, each once, in the order of the calls; of calls that have
     /// none there is nothing. An entry is kept with [`Ledger::record`] or
@@ -162,7 +178,7 @@ pub struct NewRequest {
     /// Its calls, in its order: [`Call::position`] counts from 0 without gaps.
     pub calls: Vec<Call>,
     /// What is about to be sent of them: of calls that are dispatching, each in one entry at
-    /// most.
+    /// most. Other calls that an entry names do not keep it.
     pub outbox: Vec<OutboxEntry>,
 }
 
@@ -209,6 +225,17 @@ pub struct Claim {
     pub others: Vec<Call>,
     /// Still scheduled: they could have been claimed, had all of them been.
     pub left: Vec<Call>,
+}
+
+/// What became of [`Ledger::remove_old`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Requests that are gone since this step.
+    pub requests: u64,
+    /// Calls that take no more room since this step.
+    pub calls: u64,
+    /// The step was too short for everything there is to do.
+    pub more: bool,
 }
 
 /// News of one call.
@@ -333,9 +360,15 @@ pub enum LedgerError {
         /// The newest one known.
         known: u32,
     },
-    /// A statement failed: disk full, permissions, I/O.
+    /// It can't be written or read: disk full, permissions, I/O. Nothing was changed, and
+    /// nothing of it will show up later.
     #[error("the ledger failed: {0}")]
     Failed(String),
+    /// The disk failed in the middle of a commit, and did not take another one either: the
+    /// change may be on it, to be found by the next start. As long as this one lives it most
+    /// likely shows nothing of it. The very same again does no harm.
+    #[error("the ledger failed while it committed, so what it was to keep may be on disk: {0}")]
+    Uncertain(String),
     /// A record can't be read.
     #[error("the ledger's record of {id} can't be read: {reason}")]
     Unreadable {

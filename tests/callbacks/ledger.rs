@@ -10,7 +10,7 @@ use dialplane::{
     call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
     ledger::{
         Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
-        Recorded, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
+        Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
     },
 };
 use jiff::Timestamp;
@@ -150,6 +150,10 @@ impl Ledger for Watched {
 
     async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {
         self.sqlite.outbox(calls).await
+    }
+
+    async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError> {
+        self.sqlite.remove_old(before, limit).await
     }
 
     async fn claim(

@@ -12,7 +12,7 @@ use crate::samples::{
     request_of,
 };
 
-pub use crate::{due::*, history::*, strays::*};
+pub use crate::{due::*, history::*, outbox::*, removal::*, strays::*};
 
 /// A ledger as the gateway holds it.
 pub type Shared = Arc<dyn Ledger>;
@@ -64,6 +64,21 @@ macro_rules! behaviours {
             what_is_due_comes_in_its_order,
             news_says_when_to_look_again,
             nothing_is_due_too_early,
+            an_entry_is_kept_with_its_request,
+            an_entry_is_kept_with_a_claim,
+            a_claim_with_an_entry_is_all_or_none,
+            an_entry_goes_when_its_last_call_leaves,
+            news_that_changes_nothing_leaves_entries_alone,
+            a_request_that_is_not_recorded_keeps_no_entry,
+            an_entry_of_many_calls_is_one,
+            entries_are_kept_for_what_is_about_to_be_sent_only,
+            a_call_named_twice_is_claimed_once,
+            what_is_over_for_long_is_removed,
+            what_is_open_or_fresh_stays_whole,
+            a_removed_request_is_as_if_never_seen,
+            a_large_request_vanishes_at_once,
+            watchers_go_on_past_what_was_removed,
+            steps_are_bounded_and_come_to_an_end,
         }
     };
 }
@@ -384,6 +399,8 @@ pub async fn closes_for_good(ledger: Shared) {
         ledger.forget(vec![1]).await,
         ledger.drop_kept(at(0)).await.map(drop),
         ledger.due("phonon-in", at(0), 1).await.map(drop),
+        ledger.outbox(vec![id]).await.map(drop),
+        ledger.remove_old(at(0), 1).await.map(drop),
         ledger.changes(&Selection::All, 0, 1).await.map(drop),
     ];
     for outcome in closed {

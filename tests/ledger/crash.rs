@@ -10,7 +10,7 @@ use std::{
 
 use dialplane::{
     call::{CallState, Observation, RequestId},
-    ledger::{Ledger, NewRequest},
+    ledger::{Ledger, LedgerError, NewRequest, Recorded},
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 };
 
 const URL: &str = "DIALPLANE_TEST_LEDGER";
+const FULL: &str = "DIALPLANE_TEST_FULL_LEDGER";
 const CALLS: u32 = 7;
 
 /// Not a test of its own: writes until it is killed, when it is started for that.
@@ -116,4 +117,61 @@ fn kill_after(url: &str, wanted: usize) -> BTreeMap<RequestId, Stage> {
     child.wait().unwrap();
     assert!(acknowledged >= wanted, "it ended by itself");
     told
+}
+
+/// Not a test of its own: writes until its files may not grow any more, when it is started for
+/// that.
+#[tokio::test]
+async fn writes_until_there_is_no_room() {
+    let Ok(url) = env::var(FULL) else { return };
+    let ledger = open(&url);
+    loop {
+        let one = request(40);
+        let what = match ledger.record(one.clone()).await {
+            Ok(Recorded::New) => "recorded",
+            Err(LedgerError::Failed(_)) => "failed",
+            Err(LedgerError::Uncertain(_)) => "uncertain",
+            other => panic!("{other:?}"),
+        };
+        println!("\n{what} {}", one.id);
+        if what == "uncertain" {
+            ledger.ready().await.unwrap_err();
+            // Ends as a kill does: nothing is closed.
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_failed_for_want_of_room_is_not_there_and_what_is_in_doubt_is_said_to_be() {
+    let (_directory, url) = address();
+    // Not a full disk, but what comes closest: no file may be larger than this, and the
+    // signal that says so is not to end the process.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -c 0; ulimit -f 4000; exec \"$0\" \"$@\""])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "crash::writes_until_there_is_no_room", "--nocapture"])
+        .env(FULL, &url)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    let ledger = open(&url);
+    for (what, id) in told.lines().filter_map(|line| line.split_once(' ')) {
+        let expected = match what {
+            "recorded" => Some(40),
+            "failed" => Some(0),
+            "uncertain" => None,
+            _ => continue,
+        };
+        *count.entry(what).or_default() += 1;
+        let calls = calls_of(&*ledger, &id.parse().unwrap()).await.len();
+        assert!(expected.is_none_or(|expected| calls == expected), "{what}: {calls}");
+        assert!([0, 40].contains(&calls), "half of it is there");
+    }
+    let seen = |what: &str| count.get(what).copied().unwrap_or_default();
+    assert!(seen("recorded") > 3 && seen("failed") > 0, "{count:?}");
+    assert_eq!(seen("uncertain"), 1, "{count:?}\n{told}");
+    ledger.close().await;
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use dialplane::{
-    call::Observation,
+    call::{CallState, Observation},
     ledger::{Stray, sqlite::SqliteLedger},
 };
 use proptest::prelude::*;
@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use crate::{
     contract::{Shared, behaviours},
     history::{ALL, follow},
+    outbox::{dispatching, entry},
     paging,
-    samples::{at, calls_of, news, request},
+    samples::{accepted, at, calls_of, news, request},
 };
 
 /// The address of a ledger that is not there yet.
@@ -98,6 +99,61 @@ async fn what_was_acknowledged_is_there_after_reopening() {
         assert_eq!(calls_of(&*reopened, &recorded.id).await, expected, "closed: {close}");
         reopened.close().await;
     }
+}
+
+#[tokio::test]
+async fn what_was_sent_is_there_after_reopening() {
+    let (_directory, url) = address();
+    let ledger = open(&url);
+    let (sent, waiting) = (dispatching(3, 2), request(1));
+    ledger.record(sent.clone()).await.unwrap();
+    ledger.record(waiting.clone()).await.unwrap();
+    let claimed = entry(&waiting.calls, "claimed");
+    ledger.claim(claimed.calls.clone(), at(2), Some(claimed.clone())).await.unwrap();
+    // As a kill leaves it.
+    drop(ledger);
+    let ledger = open(&url);
+    let all: Vec<_> = sent.calls.iter().chain(&waiting.calls).map(|call| call.id).collect();
+    let mut left = [&sent.outbox[..], &[claimed]].concat();
+    assert_eq!(ledger.outbox(all.clone()).await.unwrap(), left);
+    // How many of its calls need it is known as well.
+    for (gone, call) in all.iter().enumerate() {
+        ledger.observe(vec![news(*call, accepted("v-1"), 3)]).await.unwrap();
+        if gone != 0 {
+            left.remove(0);
+        }
+        assert_eq!(ledger.outbox(all.clone()).await.unwrap(), left);
+    }
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn a_removal_goes_on_after_reopening() {
+    let (_directory, url) = address();
+    let ledger = open(&url);
+    let mut large = request(1_500);
+    for call in &mut large.calls {
+        call.state = CallState::Answered;
+    }
+    ledger.record(large.clone()).await.unwrap();
+    let begun = ledger.remove_old(at(1), 1_000).await.unwrap();
+    assert!(begun.more && begun.requests == 1 && begun.calls < 1_500, "{begun:?}");
+    drop(ledger);
+    let ledger = open(&url);
+    assert_eq!(calls_of(&*ledger, &large.id).await, []);
+    let mut gone = begun.calls;
+    loop {
+        // Whatever is old by now: what was begun is ended.
+        let step = ledger.remove_old(at(-9), 1_000).await.unwrap();
+        assert_eq!(step.requests, 0);
+        gone += step.calls;
+        if !step.more {
+            break;
+        }
+    }
+    assert_eq!(gone, 1_500);
+    assert_eq!(*ledger.newest().borrow(), 1_500);
+    ledger.close().await;
 }
 
 #[tokio::test]

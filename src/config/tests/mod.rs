@@ -19,6 +19,7 @@ admin = "[::1]:9090"
 
 [ledger]
 url = "sqlite:/var/lib/dialplane/ledger.db"
+retain = "90d"
 
 [vendors.flows-in]
 kind = "flows"
@@ -82,6 +83,7 @@ fn a_good_file_says_everything() {
     assert_eq!(config.server.callbacks, Some("127.0.0.1:8080".parse().unwrap()));
     assert_eq!(config.server.admin, Some("[::1]:9090".parse().unwrap()));
     assert_eq!(config.ledger, "sqlite:/var/lib/dialplane/ledger.db");
+    assert_eq!(config.retain, Duration::from_secs(90 * 86_400));
 
     let flows = &config.vendors["flows-in"];
     assert_eq!((flows.name.as_str(), flows.adapter.kind()), ("flows-in", "flows"));
@@ -108,6 +110,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:50051");
     assert_eq!((config.server.callbacks, config.server.admin), (None, None));
     assert_eq!(config.ledger, "sqlite:dialplane.db");
+    assert_eq!(config.retain, Duration::from_secs(30 * 86_400));
     let vendor = &config.vendors["a"];
     assert_eq!(vendor.link.timeout, Duration::from_secs(30));
     assert_eq!(vendor.link.connect_timeout, Duration::from_secs(5));
@@ -292,6 +295,20 @@ fn what_an_operator_says_aloud_is_taken() {
     for url in ["sqlite:", "sqlite://a.db", "a.db", "sqlite:a?mode=ro", "postgres://db"] {
         let text = format!("[ledger]\nurl = {url:?}\n{}", with("", "", ""));
         assert!(mistakes(&text)[0].starts_with("2 ledger.url: names no ledger"), "{url}");
+    }
+}
+
+#[test]
+fn what_is_over_is_kept_for_a_day_at_least() {
+    let text = |retain: &str| format!("[ledger]\nretain = {retain}\n{}", with("", "", ""));
+    for (retain, hours) in [("\"24h\"", 24), ("\"1d\"", 24), ("\"3650d\"", 87_600)] {
+        let config = parse(&text(retain)).unwrap();
+        assert_eq!(config.retain, Duration::from_secs(hours * 3_600), "{retain}");
+    }
+    for retain in ["\"23h\"", "\"86399s\"", "\"3651d\"", "\"0s\"", "\"for ever\"", "30"] {
+        let mistakes = mistakes(&text(retain));
+        assert!(mistakes[0].starts_with("2 ledger.retain: is "), "{mistakes:?}");
+        assert!(mistakes[0].contains("a time with its unit from 1d to 3650d"), "{mistakes:?}");
     }
 }
 

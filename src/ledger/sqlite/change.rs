@@ -1,6 +1,6 @@
 //! What is written, each within a transaction of the writer's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -26,6 +26,7 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
         request.create_time.to_string(),
         i64::try_from(request.calls.len()).unwrap_or(i64::MAX),
         &request.fingerprint.fields,
+        due::milliseconds(request.create_time),
     ))?;
     if inserted == 0 {
         let before = read::request(connection, &request.id)?;
@@ -34,10 +35,13 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
         });
     }
     let key = connection.last_insert_rowid();
+    let about_to = request.calls.iter().filter(|call| outbox::is_needed(call.state));
+    let mut about_to: HashSet<_> = about_to.map(|call| call.id).collect();
     let mut entries = HashMap::new();
     for entry in &request.outbox {
-        let key = outbox::keep(connection, entry)?;
-        entries.extend(entry.calls.iter().map(|id| (*id, key)));
+        if let Some((key, members)) = outbox::keep(connection, entry, &mut about_to)? {
+            entries.extend(members.into_iter().map(|id| (id, key)));
+        }
     }
     let mut insert = connection.prepare_cached(sql::INSERT_CALL)?;
     for call in &request.calls {
@@ -61,7 +65,7 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
 /// Applies news, each to the call as the ones before left it.
 pub fn observe(connection: &Connection, news: Vec<News>) -> Result<Vec<Call>, Trouble> {
     let mut released = Released::default();
-    let calls = news.into_iter().map(|news| observe_one(connection, news, &mut released));
+    let calls = news.into_iter().map(|news| observe_one(connection, news, None, &mut released));
     let calls = calls.collect::<Result<_, _>>()?;
     released.settle(connection)?;
     Ok(calls)
@@ -77,37 +81,47 @@ pub fn claim(
     let mut claim = Claim::default();
     // What waits is in no entry.
     let mut none = Released::default();
-    let mut mark = |id, observation| {
-        observe_one(connection, News { call: id, observation, at, due: None }, &mut none)
+    let mut mark = |call, observation, entry| {
+        observe_one(connection, News { call, observation, at, due: None }, entry, &mut none)
     };
+    let mut seen = HashSet::with_capacity(calls.len());
     for id in calls {
+        if !seen.insert(id) {
+            continue;
+        }
         let before = read::call(connection, id)?.ok_or(LedgerError::NoSuchCall(id))?;
         if before.state != CallState::Scheduled {
             claim.others.push(before);
         } else if before.order.expire_time.is_some_and(|end| end <= at) {
-            claim.others.push(mark(id, Observation::Expired)?);
+            claim.others.push(mark(id, Observation::Expired, None)?);
         } else {
             claim.left.push(before);
         }
     }
-    match outbox {
-        Some(_) if !claim.others.is_empty() => return Ok(claim),
-        Some(entry) if !claim.left.is_empty() => outbox::put(connection, entry)?,
-        _ => {}
+    if outbox.is_some() && !claim.others.is_empty() {
+        return Ok(claim);
     }
+    let mut about_to: HashSet<_> = claim.left.iter().map(|call| call.id).collect();
+    let kept = outbox.map(|entry| outbox::keep(connection, entry, &mut about_to)).transpose()?;
+    let (key, members) = kept.flatten().unzip();
+    let members: HashSet<CallId> = members.unwrap_or_default().into_iter().collect();
     for call in std::mem::take(&mut claim.left) {
-        claim.mine.push(mark(call.id, Observation::Dispatching)?);
+        let entry = key.filter(|_| members.contains(&call.id));
+        claim.mine.push(mark(call.id, Observation::Dispatching, entry)?);
     }
     Ok(claim)
 }
 
+/// Applies news to a call, which is put into an outbox entry or stays in the one it is in.
 fn observe_one(
     connection: &Connection,
     news: News,
+    put: Option<i64>,
     released: &mut Released,
 ) -> Result<Call, Trouble> {
     let (key, entry, mut call) =
         read::keyed_call(connection, news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
+    let entry = put.or(entry);
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
     let revision = call.revision;
     let mut changed = call.apply(news.observation, news.at);
@@ -119,7 +133,7 @@ fn observe_one(
     }
     let (document, due) = (row::document(&call)?, due::column(&call));
     let state = code(call.state);
-    let kept = entry.filter(|_| outbox::is_needed(&call));
+    let kept = entry.filter(|_| outbox::is_needed(call.state));
     entry.filter(|_| kept.is_none()).inspect(|entry| released.add(*entry));
     if (&call.vendor, &call.vendor_call_id) == (&vendor, &vendor_call_id) {
         connection.prepare_cached(sql::UPDATE_CALL)?.execute((key, state, document, due, kept))?;

@@ -8,7 +8,6 @@
 
 use std::{
     fmt,
-    future::Future,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
@@ -21,14 +20,16 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use self::{address::Address, marks::Told, row::Trouble, writer::Counters};
 use super::{
     Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page, Recorded,
-    RequestRecord, Stray, StrayName,
+    Removed, RequestRecord, Stray, StrayName,
 };
 use crate::call::{Call, CallId, CallState, Position, RequestId, Selection, Selector};
 
+pub use disk::Disk;
 pub use lock::Tenancy;
 
 mod address;
 mod change;
+mod disk;
 mod due;
 mod history;
 mod lock;
@@ -37,6 +38,7 @@ mod open;
 mod outbox;
 mod read;
 mod reader;
+mod removal;
 mod row;
 mod sql;
 mod state;
@@ -74,25 +76,6 @@ pub struct SqliteLedger {
     identity: [u8; 8],
 }
 
-/// What outlives a crash in a simulation: everything committed to a ledger in memory.
-pub struct Disk(Arc<Mutex<Connection>>);
-
-impl Disk {
-    /// An empty one.
-    ///
-    /// # Errors
-    /// When SQLite can't make one.
-    pub fn new() -> Result<Self, LedgerError> {
-        Ok(Self(Arc::new(Mutex::new(open::memory()?))))
-    }
-}
-
-impl fmt::Debug for Disk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Disk")
-    }
-}
-
 /// What was committed since a ledger was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Commits {
@@ -121,18 +104,6 @@ impl SqliteLedger {
                 Self::start(Some(path), writer, readers)
             }
         }
-    }
-
-    /// Opens the ledger on a disk of memory. Nothing happens in it but while the future is
-    /// polled, and whatever waits is lost with it: so a simulation decides when time passes,
-    /// and when the power goes.
-    ///
-    /// # Errors
-    /// When what is there can't be read.
-    pub fn on_disk(disk: &Disk) -> Result<(Self, impl Future<Output = ()> + use<>), LedgerError> {
-        let ended = watch::channel(());
-        let (ledger, writer) = Self::build(None, Arc::clone(&disk.0), Vec::new(), ended.1)?;
-        Ok((ledger, writer::run(writer, ended.0)))
     }
 
     fn start(
@@ -314,6 +285,11 @@ impl Ledger for SqliteLedger {
 
     async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {
         self.read(move |connection| outbox::entries(connection, &calls)).await
+    }
+
+    async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError> {
+        // Counted as little: it is to wait for nobody's room, and nobody for its.
+        self.news(1, move |connection| removal::remove_old(connection, before, limit)).await
     }
 
     async fn page(

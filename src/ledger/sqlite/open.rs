@@ -18,7 +18,7 @@ const APPLICATION_ID: i32 = 0x4469_616C;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_calls.sql"),
     include_str!("migrations/0002_changes.sql"),
-    include_str!("migrations/0003_outbox.sql"),
+    include_str!("migrations/0003_outbox_and_age.sql"),
 ];
 
 /// For how long another process may keep the file from us: a copy being made, a

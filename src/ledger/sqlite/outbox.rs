@@ -1,13 +1,13 @@
 //! What is about to be sent to vendors, and what was sent without a readable answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{row::Trouble, sql};
 use crate::{
-    call::{Call, CallId, CallState},
+    call::{CallId, CallState},
     ledger::{LedgerError, OutboxEntry},
 };
 
@@ -35,42 +35,42 @@ impl Released {
 }
 
 /// A call in this state may have to be sent once more.
-pub fn is_needed(call: &Call) -> bool {
-    matches!(call.state, CallState::Dispatching | CallState::Unconfirmed)
+pub fn is_needed(state: CallState) -> bool {
+    matches!(state, CallState::Dispatching | CallState::Unconfirmed)
 }
 
-/// Keeps an entry. Gives its key.
-pub fn keep(connection: &Connection, entry: &OutboxEntry) -> Result<i64, Trouble> {
+/// Keeps an entry for those of its calls that are `about_to` be sent, which are taken out of
+/// there: an entry that waits for others would never be removed. Gives its key, and whose it
+/// is.
+pub fn keep(
+    connection: &Connection,
+    entry: &OutboxEntry,
+    about_to: &mut HashSet<CallId>,
+) -> Result<Option<(i64, Vec<CallId>)>, Trouble> {
+    let members: Vec<_> = entry.calls.iter().filter(|id| about_to.remove(id)).copied().collect();
+    if members.is_empty() {
+        return Ok(None);
+    }
     let calls: Vec<u8> = entry.calls.iter().flat_map(CallId::as_bytes).copied().collect();
     connection.prepare_cached(sql::INSERT_OUTBOX)?.execute((
         &entry.vendor,
         nanoseconds(entry.written),
         calls,
-        i64::try_from(entry.calls.len()).unwrap_or(i64::MAX),
+        i64::try_from(members.len()).unwrap_or(i64::MAX),
         &entry.letter,
     ))?;
-    Ok(connection.last_insert_rowid())
-}
-
-/// Puts claimed calls into the entry that was written for them.
-pub fn put(connection: &Connection, entry: &OutboxEntry) -> Result<(), Trouble> {
-    let key = keep(connection, entry)?;
-    let mut update = connection.prepare_cached(sql::PUT_IN_OUTBOX)?;
-    for id in &entry.calls {
-        update.execute((id.as_bytes(), key))?;
-    }
-    Ok(())
+    Ok(Some((connection.last_insert_rowid(), members)))
 }
 
 /// The entries of calls, each once.
 pub fn entries(connection: &Connection, calls: &[CallId]) -> Result<Vec<OutboxEntry>, Trouble> {
-    let mut keys: Vec<i64> = Vec::new();
+    let (mut keys, mut seen): (Vec<i64>, HashSet<i64>) = Default::default();
     let mut statement = connection.prepare_cached(sql::OUTBOX_OF_CALL)?;
     for id in calls {
         let mut rows = statement.query([id.as_bytes()])?;
         let Some(row) = rows.next()? else { continue };
         match row.get(0)? {
-            Some(key) if !keys.contains(&key) => keys.push(key),
+            Some(key) if seen.insert(key) => keys.push(key),
             _ => {}
         }
     }

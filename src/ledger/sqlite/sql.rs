@@ -2,14 +2,16 @@
 //! that each stays on an index.
 
 // The order of the tables and NOT INDEXED (which leaves the key) keep the plan as it is,
-// whatever statistics somebody has SQLite gather.
+// whatever statistics somebody has SQLite gather. Calls of a request that leaves (`look` is
+// NULL) are there no more.
 macro_rules! select_calls {
     ($rest:literal) => {
         concat!(
             "SELECT calls.call_id, requests.request_id, calls.position, calls.vendor, \
              calls.vendor_call_id, calls.state, calls.document, calls.due, calls.call, \
              calls.outbox \
-             FROM calls CROSS JOIN requests NOT INDEXED ON requests.request = calls.request ",
+             FROM calls CROSS JOIN requests NOT INDEXED ON requests.request = calls.request \
+             AND requests.look IS NOT NULL ",
             $rest
         )
     };
@@ -17,7 +19,7 @@ macro_rules! select_calls {
 
 /// A request, unless its id is there.
 pub const INSERT_REQUEST: &str = "INSERT INTO requests \
-     (request_id, payload_hash, create_time, calls, fields) VALUES (?1, ?2, ?3, ?4, ?5) \
+     (request_id, payload_hash, create_time, calls, fields, look) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
      ON CONFLICT (request_id) DO NOTHING";
 
 /// A request by its id.
@@ -42,9 +44,6 @@ pub const UPDATE_PLACED_CALL: &str = "UPDATE calls \
 /// A request to a vendor as it goes out.
 pub const INSERT_OUTBOX: &str = "INSERT INTO outbox (vendor, written, calls, open, letter) \
      VALUES (?1, ?2, ?3, ?4, ?5)";
-
-/// A call that was claimed is in an entry.
-pub const PUT_IN_OUTBOX: &str = "UPDATE calls SET outbox = ?2 WHERE call_id = ?1";
 
 /// The entry a call is in.
 pub const OUTBOX_OF_CALL: &str = "SELECT outbox FROM calls WHERE call_id = ?1";
@@ -102,6 +101,7 @@ pub const CHANGE: &str = "SELECT calls.call_id, requests.request_id, calls.posit
      changes.number, changes.state, changes.document, calls.document, calls.due \
      FROM changes CROSS JOIN calls NOT INDEXED ON calls.call = changes.call \
      CROSS JOIN requests NOT INDEXED ON requests.request = calls.request \
+     AND requests.look IS NOT NULL \
      WHERE changes.number = ?1";
 
 /// A call's key and state.
@@ -119,6 +119,37 @@ pub const REFERENCE_OF_CALL: &str = "SELECT client_reference FROM calls WHERE ca
 /// The ids of a request's calls that are not over.
 pub const OPEN_OF_REQUEST: &str =
     "SELECT call_id FROM calls WHERE request = ?1 AND state < 10 ORDER BY call_id";
+
+/// A request whose calls are being removed.
+pub const LEAVING_REQUEST: &str = "SELECT request FROM requests WHERE look IS NULL LIMIT 1";
+
+/// The request whose time to be looked at came first.
+pub const OLDEST_REQUEST: &str =
+    "SELECT request, calls FROM requests WHERE look < ?1 ORDER BY look LIMIT 1";
+
+/// It is looked at later.
+pub const PUT_OFF_REQUEST: &str = "UPDATE requests SET look = ?2 WHERE request = ?1";
+
+/// Nobody sees it from here on. Its id is free: no request's has a space.
+pub const LEAVE_REQUEST: &str =
+    "UPDATE requests SET look = NULL, request_id = 'removed ' || request WHERE request = ?1";
+
+/// A request whose calls are gone.
+pub const DELETE_REQUEST: &str = "DELETE FROM requests WHERE request = ?1";
+
+/// What is known of a request's calls.
+pub const DOCUMENTS_OF_REQUEST: &str =
+    "SELECT document FROM calls INDEXED BY calls_by_request WHERE request = ?1";
+
+/// The keys of some calls of a request, with the entries they are in.
+pub const SOME_CALLS_OF_REQUEST: &str =
+    "SELECT call, outbox FROM calls INDEXED BY calls_by_request WHERE request = ?1 LIMIT ?2";
+
+/// All changes of a call.
+pub const DELETE_CHANGES: &str = "DELETE FROM changes WHERE call = ?1";
+
+/// A call without changes.
+pub const DELETE_CALL: &str = "DELETE FROM calls WHERE call = ?1";
 
 /// News of an unknown call.
 pub const INSERT_STRAY: &str =
@@ -166,14 +197,13 @@ pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE 
      FROM ledger WHERE one = 1";
 
 #[cfg(test)]
-pub const ALL: [&str; 40] = [
+pub const ALL: [&str; 48] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
     UPDATE_CALL,
     UPDATE_PLACED_CALL,
     INSERT_OUTBOX,
-    PUT_IN_OUTBOX,
     OUTBOX_OF_CALL,
     OUTBOX,
     RELEASE_OUTBOX,
@@ -194,6 +224,15 @@ pub const ALL: [&str; 40] = [
     KEYS_OF_REFERENCE,
     REFERENCE_OF_CALL,
     OPEN_OF_REQUEST,
+    LEAVING_REQUEST,
+    OLDEST_REQUEST,
+    PUT_OFF_REQUEST,
+    LEAVE_REQUEST,
+    DELETE_REQUEST,
+    DOCUMENTS_OF_REQUEST,
+    SOME_CALLS_OF_REQUEST,
+    DELETE_CHANGES,
+    DELETE_CALL,
     INSERT_STRAY,
     STRAYS_OF_CALL,
     STRAY,

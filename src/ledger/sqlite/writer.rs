@@ -215,21 +215,54 @@ impl Writer {
                     change.answer(outcome);
                 }
             }
-            Err(trouble) => {
-                let error = LedgerError::from(trouble);
+            Err(broken) => {
+                let error = match broken {
+                    Broken::Before(trouble) => LedgerError::from(trouble),
+                    Broken::Committing(error, marks) => self.overwrite(connection, &error, marks),
+                };
                 if !self.failing {
                     tracing::error!(%error, changes = changes.len(), "the ledger can't write");
                 }
                 self.well(false);
-                // It may have been kept all the same.
-                match marks::read(connection) {
-                    Ok(marks) => self.told.tell(marks),
-                    Err(_) => self.told.doubt(),
-                }
                 for change in changes {
                     change.answer(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    /// What to answer when a commit failed that was to leave these marks.
+    ///
+    /// A commit whose write or sync fails may be in the log, whole, and would be found by
+    /// whoever opens the file after a kill: SQLite goes through the frames of the log for as
+    /// long as each has a checksum that continues the one before, up to the last that ends a
+    /// transaction (<https://sqlite.org/fileformat2.html#the_write_ahead_log>). But this
+    /// connection goes on where the last good commit ended, so the next commit is written
+    /// over the broken one. That is one frame here, of the first page, which ends its
+    /// transaction: a change to rows has others, so whatever of it lies behind has checksums
+    /// that continue something else. Once that is synced, nobody will ever find it.
+    fn overwrite(
+        &mut self,
+        connection: &mut Connection,
+        error: &rusqlite::Error,
+        intended: Marks,
+    ) -> LedgerError {
+        let told = *self.told.newest().borrow();
+        // It may be to be seen all the same; then it can't be taken back.
+        let kept = match marks::read(connection) {
+            Ok(marks) => {
+                self.told.tell(marks);
+                marks == intended && intended.newest > told
+            }
+            Err(_) => {
+                self.told.doubt();
+                true
+            }
+        };
+        if !kept && take_lock(connection, true).is_ok() {
+            LedgerError::Failed(error.to_string())
+        } else {
+            LedgerError::Uncertain(error.to_string())
         }
     }
 
@@ -264,18 +297,18 @@ fn take_lock(connection: &mut Connection, and_write: bool) -> Result<(), rusqlit
 
 /// Makes the changes in one transaction, each in a savepoint of its own so that one
 /// that can't be made leaves its neighbours alone. Gives what came of each, and what the
-/// ledger as a whole comes to. An error means that none was made.
+/// ledger as a whole comes to.
 fn make_all(
     connection: &mut Connection,
     changes: &mut [Box<dyn Change>],
-) -> Result<(Vec<Result<(), LedgerError>>, Marks), Trouble> {
+) -> Result<(Vec<Result<(), LedgerError>>, Marks), Broken> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut outcomes = Vec::with_capacity(changes.len());
     for change in changes {
         let mut savepoint = transaction.savepoint()?;
         match change.make(&savepoint) {
             Ok(()) => outcomes.push(Ok(())),
-            Err(trouble) if trouble.is_of_the_store() => return Err(trouble),
+            Err(trouble) if trouble.is_of_the_store() => return Err(trouble.into()),
             Err(trouble) => {
                 savepoint.rollback()?;
                 outcomes.push(Err(trouble.into()));
@@ -284,8 +317,22 @@ fn make_all(
         savepoint.commit()?;
     }
     let marks = marks::read(&transaction)?;
-    transaction.commit()?;
+    transaction.commit().map_err(|error| Broken::Committing(error, marks))?;
     Ok((outcomes, marks))
+}
+
+/// Why changes were not made.
+enum Broken {
+    /// Nothing of them was committed.
+    Before(Trouble),
+    /// The commit failed that was to leave these marks.
+    Committing(rusqlite::Error, Marks),
+}
+
+impl<T: Into<Trouble>> From<T> for Broken {
+    fn from(trouble: T) -> Self {
+        Self::Before(trouble.into())
+    }
 }
 
 impl fmt::Debug for Message {

@@ -82,6 +82,11 @@ async fn a_file_of_the_first_version_is_taken_over() {
     let after = ledger.observe(vec![dispatching(request.calls[0].id)]).await.unwrap();
     let page = ledger.changes(&Selection::All, 15, 100).await.unwrap();
     assert_eq!((page.changes[0].number, &page.changes[0].call), (16, &after[0]));
+    // Nothing of it is thought to be older than it is.
+    let look = with_writer(&ledger, |connection| -> i64 {
+        connection.query_row("SELECT look FROM requests", (), |row| row.get(0)).unwrap()
+    });
+    assert_eq!(look.await, 1_772_359_201_000);
     let identity = ledger.identity();
     ledger.close().await;
     assert_eq!(SqliteLedger::open(&url).unwrap().identity(), identity);

@@ -36,6 +36,16 @@ fn dispatching(call: CallId) -> News {
     News { call, observation: Observation::Dispatching, at, due: None }
 }
 
+/// What is about to be sent of a request: all of it.
+fn entry(request: &NewRequest) -> OutboxEntry {
+    OutboxEntry {
+        vendor: "phonon-in".to_owned(),
+        calls: request.calls.iter().map(|call| call.id).collect(),
+        written: request.create_time,
+        letter: b"letter".to_vec(),
+    }
+}
+
 fn file() -> (TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
@@ -91,5 +101,6 @@ async fn exists(ledger: &SqliteLedger, request: &NewRequest) -> usize {
 
 // After the macro they use.
 mod bounds;
+mod commits;
 mod opening;
 mod writing;

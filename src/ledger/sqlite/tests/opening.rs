@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, fs};
 
+use jiff::SignedDuration;
 use rusqlite::{Connection, StatementStatus};
 
 use super::*;
+use crate::call::ReportedState;
 
 /// How SQLite goes about a statement. Its parameters stay NULL: the plan does not depend
 /// on them.
@@ -21,7 +23,9 @@ fn plan(connection: &Connection, statement: &str) -> Vec<String> {
 #[test]
 fn no_statement_walks_through_a_table() {
     let connection = open::memory().unwrap();
-    for sample in [sample(3), sample(1)] {
+    for mut sample in [sample(3), sample(1)] {
+        sample.calls[0].state = CallState::Dispatching;
+        sample.outbox = vec![entry(&sample)];
         change::record(&connection, &sample).unwrap();
     }
     // The second time with what SQLite makes of two small tables.
@@ -47,6 +51,21 @@ fn no_statement_walks_through_a_table() {
             (sql::CHANGES_AFTER, "INTEGER PRIMARY KEY"),
             (sql::CHANGES_OF_CALL, "COVERING INDEX changes_by_call"),
             (sql::STRAYS_OF_CALL, "INDEX strays_by_vendor_call"),
+            (sql::OUTBOX_OF_CALL, "INDEX sqlite_autoindex_calls_1"),
+            (sql::OUTBOX, "INTEGER PRIMARY KEY"),
+            (sql::RELEASE_OUTBOX, "INTEGER PRIMARY KEY"),
+            (sql::DELETE_OUTBOX, "INTEGER PRIMARY KEY"),
+            (sql::UPDATE_CALL, "INTEGER PRIMARY KEY"),
+            (sql::UPDATE_PLACED_CALL, "INTEGER PRIMARY KEY"),
+            (sql::LEAVING_REQUEST, "COVERING INDEX requests_by_look"),
+            (sql::OLDEST_REQUEST, "COVERING INDEX requests_by_look"),
+            (sql::PUT_OFF_REQUEST, "INTEGER PRIMARY KEY"),
+            (sql::LEAVE_REQUEST, "INTEGER PRIMARY KEY"),
+            (sql::DELETE_REQUEST, "INTEGER PRIMARY KEY"),
+            (sql::DOCUMENTS_OF_REQUEST, "INDEX calls_"),
+            (sql::SOME_CALLS_OF_REQUEST, "INDEX calls_by_request"),
+            (sql::DELETE_CHANGES, "INDEX changes_by_call"),
+            (sql::DELETE_CALL, "INTEGER PRIMARY KEY"),
         ] {
             let plan = &plan(&connection, statement)[0];
             assert!(plan.contains(index), "{statement}: {plan}");
@@ -176,7 +195,16 @@ fn a_statement_is_planned_once() {
         strays::drop_kept(&connection, Timestamp::MAX).unwrap();
         due::due(&connection, &vendor, at, 9).unwrap();
         read::open_calls(&connection, &CallState::ALL, None, 9).unwrap();
-        change::observe(&connection, vec![dispatching(sample.calls[0].id)]).unwrap();
+        let id = sample.calls[0].id;
+        let claim = change::claim(&connection, vec![id], at, Some(&entry(&sample))).unwrap();
+        assert_eq!(outbox::entries(&connection, &[claim.mine[0].id]).unwrap().len(), 1);
+        let report = ReportedState { state: Some(CallState::Busy), ..ReportedState::default() };
+        let over = Observation::Reported { report, asked: false };
+        change::observe(&connection, vec![News { observation: over, ..dispatching(id) }]).unwrap();
+        // Once it is put off, then removed.
+        for before in [at + SignedDuration::from_millis(1), Timestamp::MAX] {
+            removal::remove_old(&connection, before, 9).unwrap();
+        }
     }
     for statement in sql::ALL {
         let planned = connection.prepare_cached(statement).unwrap();
