@@ -7,7 +7,7 @@ use dialplane::{
     call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
     ledger::{
         Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
-        Recorded, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
+        Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
     },
 };
 use jiff::Timestamp;
@@ -144,6 +144,10 @@ impl Ledger for Shaky {
 
     async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
         self.act("due", false, self.sqlite.due(vendor, by, limit)).await
+    }
+
+    async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError> {
+        self.act("remove_old", true, self.sqlite.remove_old(before, limit)).await
     }
 
     async fn changes(
