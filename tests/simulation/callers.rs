@@ -48,9 +48,21 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     Waiting,
-    /// Nobody waits any more, or the gateway died.
+    /// Nobody waits any more; the gateway may go on.
     Left,
+    /// The gateway died.
+    CutOff,
     Answered,
+}
+
+/// Whether "nothing was sent" is also true of earlier attempts with the same id that are
+/// still on their way. Seeds 59 and 255: not while one of them still looks its id up.
+const HOLDS_FOR_ALL: bool = false;
+
+impl Attempt {
+    fn goes_on(self) -> bool {
+        matches!(self, Self::Waiting | Self::Left)
+    }
 }
 
 /// How a caller waits.
@@ -187,7 +199,7 @@ impl State {
             let attempts = &mut self.callers.requests[index].attempts;
             let mut waited = false;
             for attempt in attempts.iter_mut().filter(|a| **a == Attempt::Waiting) {
-                *attempt = Attempt::Left;
+                *attempt = Attempt::CutOff;
                 waited = true;
             }
             if waited {
@@ -241,7 +253,8 @@ impl State {
         if refusal.dialed == "no" {
             // Whoever asked once more meanwhile is answered for that.
             let plan = &self.callers.requests[index];
-            if attempt + 1 == plan.attempts.len() {
+            let is_last = attempt + 1 == plan.attempts.len();
+            if is_last && (HOLDS_FOR_ALL || plan.attempts.iter().all(|other| !other.goes_on())) {
                 let numbers = plan.numbers.clone();
                 self.checker.told_no(&numbers, &refusal.reason);
             }

@@ -50,7 +50,21 @@ impl Shaky {
         writes: bool,
         act: impl Future<Output = Result<T, LedgerError>> + Send,
     ) -> Result<T, LedgerError> {
-        self.begin(what, writes).await?;
+        if let Err(error) = self.begin(what, writes).await {
+            let breaks = {
+                let mut state = self.world.state();
+                let now = state.now();
+                if writes { state.faults.breaks(now) } else { None }
+            };
+            let Some(is_kept) = breaks else { return Err(error) };
+            if is_kept {
+                // Shown by the next start: this process does not live much longer.
+                drop(act.await);
+            }
+            let mut state = self.world.state();
+            note!(state, "the disk breaks in the middle of a commit: {what}, kept: {is_kept}");
+            return Err(LedgerError::Uncertain("the disk is gone".to_owned()));
+        }
         let done = act.await;
         if writes {
             {

@@ -114,10 +114,11 @@ impl Faults {
     }
 
     pub fn dies_here(&mut self, now: Duration) -> bool {
-        if now >= self.end {
+        let Some(left) = &mut self.die_after else { return false };
+        // Begun before, that goes on to its end.
+        if now >= self.end && *left > 3 {
             return false;
         }
-        let Some(left) = &mut self.die_after else { return false };
         *left -= 1;
         if *left > 0 {
             return false;
@@ -143,6 +144,19 @@ impl Faults {
         let wait = self.rng.chance(self.ledger_waits).then(|| self.rng.range(1, 300));
         let out = writes && (self.outage.0..self.outage.1).contains(&now);
         (wait, out || self.rng.chance(self.ledger_fails))
+    }
+
+    /// Whether what fails breaks off in the middle of a commit, and was kept. Where it was
+    /// the process dies soon.
+    pub fn breaks(&mut self, now: Duration) -> Option<bool> {
+        if now >= self.end || !self.rng.chance(200) {
+            return None;
+        }
+        let is_kept = self.rng.chance(500);
+        if is_kept {
+            self.die_after = Some(self.rng.range(1, 3));
+        }
+        Some(is_kept)
     }
 
     /// How many milliseconds late a vendor posts, and how often.
