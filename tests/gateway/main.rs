@@ -5,14 +5,18 @@
 
 mod bad_input;
 mod canary;
+mod doubt;
+mod failover;
 #[allow(dead_code, missing_docs)]
 #[path = "../callbacks/ledger.rs"]
 mod failing_ledger;
+mod faults;
 mod harness;
 mod hostile;
 mod idempotency;
 mod operation;
 mod outcomes;
+mod raw;
 mod results;
 mod routes;
 mod safety;
