@@ -2,12 +2,11 @@
 //! caller is told, whether a phone may have rung, and who is asked how often.
 
 use dialplane::proto::{Call, CallState};
-use tokio::net::TcpListener;
 use tonic::Code;
 
 use crate::{
     harness::{Explained, Gateway},
-    raw::{Does, Raw, account, answer, route, written, yes},
+    raw::{Does, Raw, account, answer, closed_port, route, written, yes},
 };
 
 /// What a vendor does.
@@ -253,7 +252,7 @@ async fn try_it(system: &str, row: &Row) {
     };
     let url = match &first {
         Some(first) => first.url(),
-        None => format!("http://{}", closed_port().await),
+        None => closed_port().await,
     };
     let asked = || first.as_ref().map_or(0, Raw::asked);
     let text = account(system, "first", &url, &format!("timeout = \"{timeout}\""))
@@ -320,10 +319,6 @@ fn check(error: &Explained, code: Code, reason: &str, dialed: &str, context: &st
         (code, reason, dialed),
         "{context}: {error:?}"
     );
-}
-
-async fn closed_port() -> std::net::SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 /// The rows of a system, a few at a time.

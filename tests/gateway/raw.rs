@@ -9,6 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     task::JoinHandle,
 };
 
@@ -27,6 +28,8 @@ pub enum Does {
     Resets,
     /// Reads the request, and says nothing for as long as the other side stays.
     Keeps,
+    /// Reads the request, and writes this once there is a permit.
+    SaysWhen(Arc<Semaphore>, String),
 }
 
 /// An answer as it is on the wire.
@@ -82,6 +85,11 @@ impl Raw {
         self.seen.lock().unwrap().connections
     }
 
+    /// Waits until so many requests were read.
+    pub async fn read(&self, count: usize) {
+        until("requests are read", || self.bodies().len() >= count).await;
+    }
+
     /// The bodies of the requests that were read, oldest first.
     pub fn bodies(&self) -> Vec<String> {
         self.seen.lock().unwrap().bodies.clone()
@@ -112,6 +120,10 @@ async fn serve(mut stream: TcpStream, does: Does, seen: Arc<Mutex<Seen>>) {
             return;
         }
         Does::Says(text) => text,
+        Does::SaysWhen(allowed, text) => {
+            let _ = allowed.acquire().await.map(|permit| permit.forget());
+            text
+        }
         Does::SaysLate(text) => {
             tokio::time::sleep(Duration::from_millis(50)).await;
             text
@@ -140,6 +152,21 @@ async fn read(stream: &mut TcpStream) -> Option<String> {
             _ => return None,
         }
     }
+}
+
+/// Waits until something is so; longer than anything takes, and the test has failed.
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not so in time: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A port that nobody listens on at this moment.
+pub async fn closed_port() -> String {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    format!("http://{address}")
 }
 
 /// An account of one of the six systems at an address, under a name of its own. `keys` are
