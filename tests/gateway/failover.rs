@@ -24,13 +24,16 @@ use dialplane::{
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{
     failing_ledger::Watched,
     harness::{Answer, Explained, Gateway, Received, Stub, six_systems, to},
-    raw::{Does, Raw, account, answer, closed_port, route, until, written, yes},
+    raw::{Does, Raw, account, answer, closed_port, route, written, yes},
 };
 
 const NUMBER: &str = "+919900000100";
@@ -53,7 +56,7 @@ fn tries(call: &Call) -> Vec<(&str, Explained)> {
     tries.map(|f| (f.vendor.as_str(), Explained::read(f.error.as_ref().unwrap()))).collect()
 }
 
-fn request(id: &str, route: &str) -> CreateCallsRequest {
+pub fn request(id: &str, route: &str) -> CreateCallsRequest {
     CreateCallsRequest {
         request_id: id.into(),
         route: route.into(),
@@ -62,13 +65,13 @@ fn request(id: &str, route: &str) -> CreateCallsRequest {
     }
 }
 
-async fn recorded(gateway: &mut Gateway, id: &str) -> Call {
+pub async fn recorded(gateway: &mut Gateway, id: &str) -> Call {
     let query = GetCallResultsRequest { request_id: id.into(), ..Default::default() };
     gateway.results(query).await.unwrap().calls.remove(0)
 }
 
 /// Waits until the call of a request is in a state.
-async fn in_state(gateway: &mut Gateway, id: &str, state: CallState) -> Call {
+pub async fn in_state(gateway: &mut Gateway, id: &str, state: CallState) -> Call {
     let begun = std::time::Instant::now();
     loop {
         let query = GetCallResultsRequest { request_id: id.into(), ..Default::default() };
@@ -350,7 +353,7 @@ async fn the_routes_caller_id_goes_to_vendors_that_take_one_only() {
     gateway.stop().await;
 }
 
-fn order(number: &str, expire_time: Option<Timestamp>) -> Order {
+pub fn order(number: &str, expire_time: Option<Timestamp>) -> Order {
     Order {
         client_reference: None,
         to: vec![number.parse().unwrap()],
@@ -366,17 +369,22 @@ fn order(number: &str, expire_time: Option<Timestamp>) -> Order {
     }
 }
 
-/// Places one call without the gRPC around it.
-async fn place(gateway: &gateway::Gateway, order: Order) -> call::Call {
+/// Places calls through the route `both` without the gRPC around it.
+pub async fn place_all(gateway: &gateway::Gateway, orders: Vec<Order>) -> Vec<call::Call> {
+    let drafts = orders.into_iter().map(|order| Draft { order, violations: Vec::new() });
     let order = CreateOrder {
         request_id: call::RequestId::generate(),
         fingerprint: call::Fingerprint { digest: [0; 32], fields: Vec::new() },
         route: "both".to_owned(),
-        drafts: vec![Draft { order, violations: Vec::new() }],
+        drafts: drafts.collect(),
         all_or_nothing: false,
     };
     let prepared = gateway.prepare(order).unwrap();
-    gateway.create(prepared).await.unwrap().calls.remove(0)
+    gateway.create(prepared).await.unwrap().calls
+}
+
+pub async fn place(gateway: &gateway::Gateway, order: Order) -> call::Call {
+    place_all(gateway, vec![order]).await.remove(0)
 }
 
 #[tokio::test]
@@ -471,6 +479,18 @@ async fn a_call_waits_for_its_turn_at_the_next_vendor() {
     gateway.stop().await;
 }
 
+/// Has a gateway stop, and comes back once it takes up nothing more.
+async fn begin_to_stop(gateway: Gateway) -> JoinHandle<()> {
+    let service = HealthCheckRequest { service: "dialplane.v1.CallService".into() };
+    let mut health = HealthClient::new(gateway.channel.clone());
+    let mut watch = health.watch(service).await.unwrap().into_inner();
+    let serves = ServingStatus::Serving;
+    while watch.message().await.unwrap().unwrap().status() != serves {}
+    let stopping = tokio::spawn(gateway.stop());
+    while watch.message().await.unwrap().unwrap().status() == serves {}
+    stopping
+}
+
 #[tokio::test]
 async fn a_call_that_waits_at_the_next_vendor_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
@@ -483,9 +503,8 @@ async fn a_call_that_waits_at_the_next_vendor_survives_a_restart() {
     let mut client = gateway.client.clone();
     let moves = tokio::spawn(async move { client.create_calls(request("R2", "both")).await });
     in_state(&mut gateway, "R2", CallState::Scheduled).await;
-    let stopping = tokio::spawn(gateway.stop());
     // Only once it stops: the turn that comes free then is taken by nobody.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let stopping = begin_to_stop(gateway).await;
     allowed.add_permits(1);
     let call = moves.await.unwrap().unwrap().into_inner().calls.remove(0);
     assert_eq!((call.state(), call.vendor.as_str()), (CallState::Scheduled, "two"));
@@ -520,16 +539,14 @@ async fn a_vendor_that_was_taken_out_meanwhile_is_passed_over() {
             + &on_disk(&directory)
     };
     let text = vendors(&account("knovvu", "two", &second.url(), ""), &["one", "two", "three"]);
-    let gateway = Gateway::start(&text).await;
+    let mut gateway = Gateway::start(&text).await;
     let mut client = gateway.client.clone();
     let holds = tokio::spawn(async move { client.create_calls(request("R1", "all")).await });
     first.read(1).await;
     let mut client = gateway.client.clone();
     let waits = tokio::spawn(async move { client.create_calls(request("R2", "all")).await });
-    let mut looking = gateway;
-    in_state(&mut looking, "R2", CallState::Scheduled).await;
-    let stopping = tokio::spawn(looking.stop());
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    in_state(&mut gateway, "R2", CallState::Scheduled).await;
+    let stopping = begin_to_stop(gateway).await;
     allowed.add_permits(1);
     assert!(holds.await.unwrap().is_ok() && waits.await.unwrap().is_ok());
     stopping.await.unwrap();
