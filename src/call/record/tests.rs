@@ -212,6 +212,153 @@ fn any_data() -> impl Strategy<Value = Map<String, Value>> {
         .prop_map(|data| data.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
+/// A call that may go on to other vendors.
+fn with_fallbacks() -> Call {
+    let mut call = scheduled();
+    call.order.caller_id = Some("+918000000001".parse().unwrap());
+    call.fallbacks = ["second", "third"]
+        .map(|vendor| Fallback {
+            vendor: vendor.to_owned(),
+            caller_id: (vendor == "third").then(|| "200".parse().unwrap()),
+        })
+        .to_vec();
+    call
+}
+
+fn failed_over(cause: Cause, to: &str) -> Observation {
+    Observation::FailedOver { error: error(cause), to: to.to_owned() }
+}
+
+#[test]
+fn a_call_goes_on_to_the_next_vendor_and_says_why() {
+    let mut call = with_fallbacks();
+    call.apply(Observation::Dispatching, at(1));
+    call.look_again(at(50));
+    assert!(call.apply(failed_over(Cause::Exhausted, "second"), at(2)));
+    assert_eq!((call.state, call.vendor.as_str()), (CallState::Scheduled, "second"));
+    let first =
+        Failover { vendor: "phonon-in".to_owned(), error: error(Cause::Exhausted), at: at(2) };
+    assert_eq!(call.failovers, std::slice::from_ref(&first));
+    assert_eq!((call.fallbacks.len(), call.fallbacks[0].vendor.as_str()), (1, "third"));
+    assert_eq!((call.order.caller_id.clone(), call.due), (None, None), "what the second takes");
+    assert_eq!((call.error.clone(), call.end_time, call.handed_over), (None, None, false));
+    assert_eq!((call.revision, call.update_time), (3, at(2)));
+
+    call.apply(Observation::Dispatching, at(3));
+    assert!(call.apply(failed_over(Cause::Unreachable, "third"), at(4)));
+    let vendors: Vec<_> = call.failovers.iter().map(|failed| failed.vendor.as_str()).collect();
+    assert_eq!((call.vendor.as_str(), vendors), ("third", vec!["phonon-in", "second"]));
+    assert_eq!(call.order.caller_id.as_ref().map(CallerId::as_str), Some("200"));
+    assert_eq!(call.failovers[0], first);
+
+    call.apply(Observation::Dispatching, at(5));
+    assert!(call.apply(accepted("v-1"), at(6)));
+    assert_eq!((call.state, call.failovers.len()), (CallState::Accepted, 2));
+}
+
+#[test]
+fn a_failover_that_is_told_twice_is_one() {
+    let mut call = with_fallbacks();
+    call.apply(Observation::Dispatching, at(1));
+    call.apply(failed_over(Cause::Exhausted, "second"), at(2));
+    for state in [CallState::Scheduled, CallState::Dispatching, CallState::Accepted] {
+        call.state = state;
+        let before = call.clone();
+        assert!(!call.apply(failed_over(Cause::Exhausted, "second"), at(3)));
+        assert_eq!(call, before);
+    }
+}
+
+#[test]
+fn a_vendor_may_be_passed_over() {
+    let mut call = with_fallbacks();
+    call.apply(Observation::Dispatching, at(1));
+    assert!(call.apply(failed_over(Cause::Operator, "third"), at(2)));
+    assert_eq!((call.vendor.as_str(), call.failovers.len()), ("third", 1));
+    assert!(call.fallbacks.is_empty(), "nobody goes back");
+}
+
+#[test]
+fn only_what_is_certainly_not_dialled_goes_on() {
+    for cause in Cause::ALL {
+        let mut call = with_fallbacks();
+        call.apply(Observation::Dispatching, at(1));
+        assert!(call.apply(failed_over(cause, "second"), at(2)));
+        if cause.dialed() == Dialed::No {
+            assert_eq!((call.state, call.vendor.as_str()), (CallState::Scheduled, "second"));
+        } else {
+            assert!(matches!(call.state, CallState::Unconfirmed | CallState::Failed), "{cause:?}");
+            assert_eq!((call.vendor.as_str(), call.failovers.len()), ("phonon-in", 0));
+            assert_eq!(call.error, Some(error(cause)));
+        }
+    }
+    let mut call = with_fallbacks();
+    call.apply(Observation::Dispatching, at(1));
+    call.apply(failed_over(Cause::Exhausted, "elsewhere"), at(2));
+    assert_eq!((call.state, call.vendor.as_str()), (CallState::Failed, "phonon-in"));
+}
+
+#[test]
+fn a_call_of_which_there_was_news_stays_with_its_vendor() {
+    for state in CallState::ALL.into_iter().filter(|state| *state != CallState::Dispatching) {
+        let mut call = with_fallbacks();
+        call.state = state;
+        let before = call.clone();
+        call.apply(failed_over(Cause::Exhausted, "second"), at(1));
+        assert_eq!((&call.vendor, call.failovers.len()), (&before.vendor, 0), "{state:?}");
+        assert!(call.state == before.state || call.state == CallState::Failed, "{state:?}");
+    }
+}
+
+#[test]
+fn who_took_a_call_or_may_have_is_the_last_vendor() {
+    for news in [
+        accepted("v-1"),
+        Observation::Failed(error(Cause::InDoubt)),
+        Observation::Failed(error(Cause::InvalidCall)),
+        Observation::Expired,
+        reported(CallState::Ringing, &[]),
+        reported(CallState::Busy, &[]),
+    ] {
+        let mut call = with_fallbacks();
+        call.apply(Observation::Dispatching, at(1));
+        assert_eq!(call.fallbacks.len(), 2, "it may still go on");
+        call.apply(news.clone(), at(2));
+        assert!(call.fallbacks.is_empty(), "{news:?}");
+    }
+}
+
+#[test]
+fn only_what_is_being_handed_over_is_put_back() {
+    for state in CallState::ALL {
+        let mut call = with_fallbacks();
+        call.state = state;
+        let back = call.apply(Observation::PutBack, at(1));
+        assert_eq!(back, state == CallState::Dispatching);
+        assert_eq!(call.state, if back { CallState::Scheduled } else { state });
+        assert_eq!((call.fallbacks.len(), call.failovers.len()), (2, 0));
+        assert_eq!(call.revision, 1 + u64::from(back));
+    }
+}
+
+#[test]
+fn an_answer_replaces_a_missing_one_once() {
+    let missing = CallError { unanswered: true, ..error(Cause::InDoubt) };
+    let mut call = in_state(CallState::Dispatching);
+    call.apply(Observation::Failed(missing.clone()), at(1));
+    assert!(!call.apply(Observation::Failed(missing.clone()), at(2)), "nothing new");
+    let said = CallError { reason: "SAID".into(), ..error(Cause::InDoubt) };
+    assert!(call.apply(Observation::Failed(said.clone()), at(3)));
+    assert_eq!((call.state, call.revision), (CallState::Unconfirmed, 3));
+    assert_eq!((call.error.as_ref(), call.update_time), (Some(&said), at(3)));
+    for later in [missing, error(Cause::InDoubt)] {
+        assert!(!call.apply(Observation::Failed(later), at(4)));
+        assert_eq!(call.error.as_ref(), Some(&said));
+    }
+    assert!(call.apply(accepted("v-1"), at(5)));
+    assert_eq!((call.state, call.error), (CallState::Accepted, None));
+}
+
 fn any_observation() -> impl Strategy<Value = Observation> {
     let id = || prop::option::of("[12]");
     let cause = || select(&Cause::ALL[..]);
@@ -229,7 +376,12 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         (id(), id(), any_data()).prop_map(|(vendor_call_id, vendor_request_id, data)| {
             Observation::Accepted { vendor_call_id, vendor_request_id, data }
         }),
-        cause().prop_map(|cause| Observation::Failed(error(cause))),
+        Just(Observation::PutBack),
+        (cause(), any::<bool>()).prop_map(|(cause, unanswered)| {
+            Observation::Failed(CallError { unanswered, ..error(cause) })
+        }),
+        (cause(), select(&["second", "third", "nobody"][..]))
+            .prop_map(|(cause, to)| failed_over(cause, to)),
         report.prop_map(|(state, told, data, cause, asked)| Observation::Reported {
             report: ReportedState {
                 state,
@@ -254,7 +406,7 @@ fn seen(call: &Call) -> Call {
 proptest! {
     #[test]
     fn every_step_is_one_a_caller_can_rely_on(history in any_history()) {
-        let mut call = scheduled();
+        let mut call = with_fallbacks();
         for (news, second) in history {
             let before = call.clone();
             let changed = call.apply(news.clone(), at(second));
@@ -263,7 +415,22 @@ proptest! {
             prop_assert_eq!(call.revision, before.revision + u64::from(visible));
             prop_assert!(call.update_time >= before.update_time);
             prop_assert!(call.asked_time >= before.asked_time);
-            prop_assert!(call.state == before.state || before.state.moves_to(call.state));
+            let back = (before.state, call.state) == (CallState::Dispatching, CallState::Scheduled);
+            let may_go_back = matches!(news, Observation::PutBack | Observation::FailedOver { .. });
+            prop_assert!(
+                call.state == before.state
+                    || before.state.moves_to(call.state)
+                    || back && may_go_back
+            );
+            let moved = matches!(news, Observation::FailedOver { .. }) && back;
+            prop_assert_eq!(call.vendor != before.vendor, moved);
+            prop_assert_eq!(call.failovers.len(), before.failovers.len() + usize::from(moved));
+            prop_assert!(call.failovers.starts_with(&before.failovers));
+            prop_assert!(call.failovers.iter().all(|failed| failed.error.dialed == Dialed::No));
+            prop_assert!(call.failovers.iter().all(|failed| failed.vendor != call.vendor));
+            prop_assert!(before.fallbacks.ends_with(&call.fallbacks));
+            prop_assert!(!call.handed_over || call.fallbacks.is_empty());
+            prop_assert!(!back || !before.handed_over, "what a vendor may have stays");
             prop_assert!(call.attempts.len() >= before.attempts.len());
             prop_assert_eq!(call.end_time.is_some(), call.state.is_final());
             prop_assert!(before.vendor_call_id.is_none() || call.vendor_call_id == before.vendor_call_id);
@@ -280,7 +447,11 @@ proptest! {
     }
 
     #[test]
-    fn a_history_told_again_moves_nothing(history in any_history()) {
+    fn a_history_told_again_moves_nothing(mut history in any_history()) {
+        // There are two ways back, and whoever was there goes ahead again.
+        history.retain(|(news, _)| {
+            !matches!(news, Observation::PutBack | Observation::FailedOver { .. })
+        });
         let mut call = scheduled();
         for (news, second) in &history {
             call.apply(news.clone(), at(*second));
