@@ -226,7 +226,7 @@ mod tests {
         while let Some(next) = next_try(at(0), *tries.last().unwrap(), shortest, at(600)) {
             tries.push(next);
         }
-        tries.into_iter().skip(1).map(|at| at.as_second()).collect()
+        tries.into_iter().skip(1).map(Timestamp::as_second).collect()
     }
 
     #[test]

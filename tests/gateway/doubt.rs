@@ -79,9 +79,7 @@ async fn the_very_same_bytes_tell_that_the_first_were_taken() {
     let phonon = format!("kind = \"phonon\"\n{SOON}");
     let text = six_systems(&sandbox, "400ms").replace("kind = \"phonon\"", &phonon);
     let mut gateway = Gateway::start(&text).await;
-    for (system, digit) in
-        [("phonon-outbound", 1), ("phonon-dialer", 2), ("phonon-multicast", 3)]
-    {
+    for (system, digit) in [("phonon-outbound", 1), ("phonon-dialer", 2), ("phonon-multicast", 3)] {
         // Held, reset, cut: dialled each time.
         for fate in [14, 15, 16] {
             let number = format!("+9199000{digit}00{fate}");
@@ -92,11 +90,10 @@ async fn the_very_same_bytes_tell_that_the_first_were_taken() {
             assert_eq!(error.meta("dialed"), "maybe");
             let id = call.request_id.clone();
             let (states, settled) = follow(&mut gateway, &id, CallState::Accepted).await;
-            assert_eq!(states, [
-                CallState::Dispatching,
-                CallState::Unconfirmed,
-                CallState::Accepted
-            ]);
+            assert_eq!(
+                states,
+                [CallState::Dispatching, CallState::Unconfirmed, CallState::Accepted]
+            );
             assert!(settled.vendor_call_id.is_empty() && settled.error.is_none(), "{settled:?}");
             let log = &sandbox.log()[before..];
             assert_eq!(log.len(), 2, "{system} {fate}");
@@ -198,8 +195,8 @@ async fn a_list_that_names_a_call_is_an_answer_though_it_has_no_code() {
         Answer::json(200, json!({ "call-details": list }).to_string())
     })
     .await;
-    let text = account("phonon-outbound", "one", &vendor.url(), AND_OVER)
-        + &route("both", &["one"]);
+    let text =
+        account("phonon-outbound", "one", &vendor.url(), AND_OVER) + &route("both", &["one"]);
     let mut gateway = Gateway::start(&text).await;
     let calls = ["+919900000100", "+919900000200"].map(crate::harness::to).to_vec();
     let calls = gateway.create("both", calls).await.unwrap().calls;
@@ -398,9 +395,7 @@ impl Direct {
         let config = Config::parse(text, Path::new("."), &|_| None).unwrap();
         let ledger = Arc::new(Watched::new());
         let offset = Arc::clone(ahead);
-        let clock = Clock::new(move || {
-            Timestamp::now() + Duration::from_secs(offset.load(SeqCst))
-        });
+        let clock = Clock::new(move || Timestamp::now() + Duration::from_secs(offset.load(SeqCst)));
         let shared = Arc::clone(&ledger) as Arc<dyn Ledger>;
         let gateway = gateway::Gateway::new(&config, shared, clock).unwrap();
         Self { gateway, ledger }

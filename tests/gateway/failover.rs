@@ -284,7 +284,8 @@ async fn every_code_moves_a_call_on_or_not_as_its_cause_says() {
 async fn how_a_call_ended_moves_nobody_on() {
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     let second = taker("knovvu").await;
-    let mut text = six_systems(&sandbox, "20s") + "\n" + &account("knovvu", "next", &second.url(), "");
+    let mut text =
+        six_systems(&sandbox, "20s") + "\n" + &account("knovvu", "next", &second.url(), "");
     for first in ["phonon-multicast", "mobtexting", "knovvu"] {
         text += &route(&format!("{first}-next"), &[first, "next"]);
     }
@@ -317,10 +318,7 @@ async fn vendors_that_cannot_do_what_is_asked_are_passed_over() {
     let interval = Some(prost_types::Duration { seconds: 900, nanos: 0 });
     let special = [
         CallSpec { script: Some(audio), ..to(NUMBER) },
-        CallSpec {
-            retry: Some(RetryPolicy { interval, max_attempts: 0 }),
-            ..to("+919900000200")
-        },
+        CallSpec { retry: Some(RetryPolicy { interval, max_attempts: 0 }), ..to("+919900000200") },
         CallSpec { caller_id: "+918000000009".into(), ..to("+919900000300") },
     ];
     for (count, spec) in (1..).zip(special) {
@@ -338,8 +336,7 @@ async fn vendors_that_cannot_do_what_is_asked_are_passed_over() {
 #[tokio::test]
 async fn the_routes_caller_id_goes_to_vendors_that_take_one_only() {
     let (first, third) = (Raw::start(|_| poor()).await, taker("knovvu").await);
-    let second =
-        Raw::start(|_| answer(200, "", r#"{"api-response-code":212}"#)).await;
+    let second = Raw::start(|_| answer(200, "", r#"{"api-response-code":212}"#)).await;
     let text = account("mobtexting", "one", &first.url(), "")
         + &account("phonon-outbound", "two", &second.url(), "")
         + &account("knovvu", "three", &third.url(), "")
@@ -402,9 +399,8 @@ async fn what_expires_between_two_tries_is_not_dialled() {
         + &route("both", &["one", "two"]);
     let config = Config::parse(&text, Path::new("."), &|_| None).unwrap();
     let begun = Timestamp::now();
-    let clock = Clock::new(move || {
-        begun + Duration::from_secs(if late.load(SeqCst) { 3_600 } else { 0 })
-    });
+    let clock =
+        Clock::new(move || begun + Duration::from_secs(if late.load(SeqCst) { 3_600 } else { 0 }));
     let ledger = Arc::new(SqliteLedger::open("sqlite::memory:").unwrap());
     let gateway = gateway::Gateway::new(&config, ledger, clock).unwrap();
     let end = begun + Duration::from_secs(60);

@@ -121,7 +121,11 @@ fn phonon(without_ids: (&'static str, &'static str)) -> Vec<Row> {
         row("502 of a proxy", answer(502, "", HTML), NO_ANSWER_TO_READ),
         row("503 of a proxy", answer(503, "retry-after: 1\r\n", HTML), NO_ANSWER_TO_READ),
         row("504 of a proxy", answer(504, "", HTML), NO_ANSWER_TO_READ),
-        row("failure from the gateway", coded(206, "Failure from Gateway"), Then::Doubt("FAILURE_FROM_GATEWAY")),
+        row(
+            "failure from the gateway",
+            coded(206, "Failure from Gateway"),
+            Then::Doubt("FAILURE_FROM_GATEWAY"),
+        ),
         row(
             "401 in the body",
             coded(401, "IP Not Whitelisted"),
@@ -176,14 +180,22 @@ fn mobtexting() -> Vec<Row> {
         row("500 with JSON", said(500, 500), Then::Doubt("INTERNAL_SERVER_ERROR")),
         row("500 without", answer(500, "", ""), Then::Doubt("INTERNAL_SERVER_ERROR")),
         row("502 of a proxy", answer(502, "", HTML), Then::Doubt("BAD_GATEWAY")),
-        row("503 of a proxy", answer(503, "retry-after: 1\r\n", HTML), Then::Doubt("SERVICE_UNAVAILABLE")),
+        row(
+            "503 of a proxy",
+            answer(503, "retry-after: 1\r\n", HTML),
+            Then::Doubt("SERVICE_UNAVAILABLE"),
+        ),
         row("504 of a proxy", answer(504, "", HTML), Then::Doubt("GATEWAY_TIMEOUT")),
         row(
             "401 in the body",
             said(200, 401),
             refuses(Code::FailedPrecondition, "UNAUTHORIZED", Next::Asked),
         ),
-        row("403", answer(403, "", HTML), refuses(Code::FailedPrecondition, "FORBIDDEN", Next::Asked)),
+        row(
+            "403",
+            answer(403, "", HTML),
+            refuses(Code::FailedPrecondition, "FORBIDDEN", Next::Asked),
+        ),
         row(
             "302 to the login",
             answer(302, "location: /login\r\n", ""),
@@ -209,7 +221,11 @@ fn mobtexting() -> Vec<Row> {
             answer(200, "", r#"{"status":"ERROR","message":"No"}"#),
             refuses(Code::Internal, "ERROR", Next::Asked),
         ),
-        row("yes, without ids", answer(200, "", r#"{"status":"OK","data":[]}"#), Then::Doubt("NO_CALL_ID")),
+        row(
+            "yes, without ids",
+            answer(200, "", r#"{"status":"OK","data":[]}"#),
+            Then::Doubt("NO_CALL_ID"),
+        ),
     ]
 }
 
@@ -220,9 +236,17 @@ fn knovvu() -> Vec<Row> {
         row("500 with JSON", answer(500, "", message), Then::Doubt("INTERNAL_SERVER_ERROR")),
         row("500 without", answer(500, "", ""), Then::Doubt("INTERNAL_SERVER_ERROR")),
         row("502 of a proxy", answer(502, "", HTML), Then::Doubt("BAD_GATEWAY")),
-        row("503 of a proxy", answer(503, "retry-after: 1\r\n", HTML), Then::Doubt("SERVICE_UNAVAILABLE")),
+        row(
+            "503 of a proxy",
+            answer(503, "retry-after: 1\r\n", HTML),
+            Then::Doubt("SERVICE_UNAVAILABLE"),
+        ),
         row("504 of a proxy", answer(504, "", HTML), Then::Doubt("GATEWAY_TIMEOUT")),
-        row("403", answer(403, "", HTML), refuses(Code::FailedPrecondition, "FORBIDDEN", Next::Asked)),
+        row(
+            "403",
+            answer(403, "", HTML),
+            refuses(Code::FailedPrecondition, "FORBIDDEN", Next::Asked),
+        ),
         row(
             "no balance",
             answer(402, "", message),
@@ -282,7 +306,11 @@ async fn try_it(system: &str, row: &Row) {
     assert_eq!((asked(), second.asked()), (2 * row.asked, usize::from(moves)), "{context}");
     match &row.then {
         Then::Refuses(code, reason, Next::Asked) => {
-            assert_eq!((both.state(), both.vendor.as_str()), (CallState::Accepted, "second"), "{context}");
+            assert_eq!(
+                (both.state(), both.vendor.as_str()),
+                (CallState::Accepted, "second"),
+                "{context}"
+            );
             assert_eq!((both.vendor_call_id.as_str(), both.error.as_ref()), ("v-1", None));
             let [failover] = both.failovers.as_slice() else { panic!("{context}: {both:?}") };
             assert_eq!(failover.vendor, "first");

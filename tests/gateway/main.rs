@@ -6,10 +6,10 @@
 mod bad_input;
 mod canary;
 mod doubt;
-mod failover;
 #[allow(dead_code, missing_docs)]
 #[path = "../callbacks/ledger.rs"]
 mod failing_ledger;
+mod failover;
 mod faults;
 mod harness;
 mod hostile;

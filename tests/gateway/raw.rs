@@ -40,7 +40,9 @@ pub fn answer(status: u16, headers: &str, body: &str) -> Does {
 /// The same as text: `headers` are lines, each with its line end.
 pub fn written(status: u16, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
 }
 
 /// A vendor on a free port.
@@ -173,7 +175,9 @@ pub async fn closed_port() -> String {
 /// further lines of its section.
 pub fn account(system: &str, name: &str, url: &str, keys: &str) -> String {
     let phonon = |product: &str| {
-        format!("kind = \"phonon\"\n{product}\nsecurity_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"")
+        format!(
+            "kind = \"phonon\"\n{product}\nsecurity_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\""
+        )
     };
     let of_its_kind = match system {
         "phonon-outbound" => phonon("product = \"outbound\""),
