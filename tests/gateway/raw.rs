@@ -123,7 +123,9 @@ async fn serve(mut stream: TcpStream, does: Does, seen: Arc<Mutex<Seen>>) {
         }
         Does::Says(text) => text,
         Does::SaysWhen(allowed, text) => {
-            let _ = allowed.acquire().await.map(|permit| permit.forget());
+            if let Ok(permit) = allowed.acquire().await {
+                permit.forget();
+            }
             text
         }
         Does::SaysLate(text) => {
