@@ -301,3 +301,6 @@ enum Known {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod moving_tests;
