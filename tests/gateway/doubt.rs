@@ -72,10 +72,13 @@ async fn the_very_same_bytes_tell_that_the_first_were_taken() {
             );
             assert!(settled.vendor_call_id.is_empty() && settled.error.is_none(), "{settled:?}");
             let log = &sandbox.log()[before..];
-            assert_eq!(log.len(), 2, "{system} {fate}");
-            assert_eq!((&log[0].path, &log[0].body), (&log[1].path, &log[1].body));
+            // More than two only where the second answer was late, too.
+            assert!(log.len() >= 2, "{system} {fate}");
             let kind = |at: usize| log[at].headers.iter().find(|(name, _)| name == "content-type");
-            assert_eq!(kind(0), kind(1));
+            for again in 1..log.len() {
+                assert_eq!((&log[0].path, &log[0].body), (&log[again].path, &log[again].body));
+                assert_eq!(kind(0), kind(again));
+            }
             assert_eq!(sandbox.dials_of(&number), 1, "{system} {fate}");
         }
     }

@@ -268,7 +268,7 @@ async fn try_it(system: &str, row: &Row) {
     let (does, timeout) = match &row.what {
         Fault::PortClosed => (None, "20s"),
         Fault::Does(does) => (Some(does.clone()), "20s"),
-        Fault::DoesInShortTime(does) => (Some(does.clone()), "150ms"),
+        Fault::DoesInShortTime(does) => (Some(does.clone()), "300ms"),
     };
     let first = match does {
         Some(does) => Some(Raw::start(move |_| does.clone()).await),
