@@ -11,6 +11,7 @@ use std::{
 use dialplane::{
     api::code_of,
     call::Cause,
+    gateway::FAILOVER,
     vendors::{knovvu::codes as knovvu, mobtexting::codes as mobtexting, phonon},
 };
 
@@ -240,6 +241,18 @@ fn the_documented_knovvu_answers_are_those_of_the_code() {
         })
         .collect();
     assert_eq!(table("docs/errors.md", "Knovvu"), expected);
+}
+
+#[test]
+fn the_documented_failovers_are_those_of_the_code() {
+    let expected: Vec<_> = FAILOVER
+        .iter()
+        .map(|row| {
+            let moves = if row.moves_on { "yes" } else { "no" };
+            vec![format!("{:?}", row.cause), moves.to_owned(), row.because.to_owned()]
+        })
+        .collect();
+    assert_eq!(table("docs/guarantees.md", "When the next vendor is tried"), expected);
 }
 
 #[test]

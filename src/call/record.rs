@@ -221,6 +221,10 @@ impl Call {
     /// Back to waiting for a turn, at another vendor. Where news of the call came meanwhile,
     /// this vendor has it after all.
     fn fail_over(&mut self, error: CallError, to: &str, now: Timestamp) -> bool {
+        // Told again, as after a ledger that kept what it said it had not.
+        if self.vendor == to {
+            return false;
+        }
         let next = self.fallbacks.iter().position(|fallback| fallback.vendor == to);
         let (CallState::Dispatching, Dialed::No, Some(next)) = (self.state, error.dialed, next)
         else {
@@ -297,3 +301,6 @@ enum Known {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod moving_tests;

@@ -1,7 +1,7 @@
 //! Settles doubt at a vendor that knows a repetition: the very same bytes once more, which
 //! it takes now, or refuses because it took them before.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -103,8 +103,7 @@ impl Gateway {
                 return Ok(resent);
             }
             let now = self.inner.clock.now();
-            let again = next_question(written, now, account.poll_interval());
-            if again < until {
+            if let Some(again) = next_try(written, now, account.poll_interval(), until) {
                 for id in members {
                     resent.entry(id).or_insert(Resent::Again(again));
                 }
@@ -177,6 +176,16 @@ impl Account {
     }
 }
 
+/// When the same may be sent once more: after growing pauses, and not from `until` on.
+fn next_try(
+    written: Timestamp,
+    now: Timestamp,
+    shortest: Duration,
+    until: Timestamp,
+) -> Option<Timestamp> {
+    Some(next_question(written, now, shortest)).filter(|again| *again < until)
+}
+
 /// What the answer to a repetition says. Two answers are certain: it is taken now, or it was
 /// before. A refusal for any other reason says nothing, for it may have come to be after the
 /// vendor took it; and after an answer that leaves a doubt nothing is sent again, for what
@@ -204,4 +213,34 @@ fn read(account: &Account, calls: &[Call], reply: &HttpReply, at: Timestamp) -> 
         Some(News { call: call.id, observation, at, due })
     });
     news.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tries(shortest: u64) -> Vec<i64> {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let shortest = Duration::from_secs(shortest);
+        let mut tries = vec![at(0)];
+        while let Some(next) = next_try(at(0), *tries.last().unwrap(), shortest, at(600)) {
+            tries.push(next);
+        }
+        tries.into_iter().skip(1).map(Timestamp::as_second).collect()
+    }
+
+    #[test]
+    fn the_same_is_sent_after_growing_pauses_and_for_ten_minutes_only() {
+        assert_eq!(tries(10), [10, 20, 30, 45, 67, 101, 151, 227, 341, 512]);
+        assert_eq!(tries(300), [300]);
+        assert_eq!(tries(600), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_hurries_nobody() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let ten = Duration::from_secs(10);
+        assert_eq!(next_try(at(100), at(0), ten, at(700)), Some(at(110)));
+        assert_eq!(next_try(at(0), at(600), ten, at(600)), None);
+    }
 }

@@ -5,17 +5,24 @@
 
 mod bad_input;
 mod canary;
+mod doubt;
 #[allow(dead_code, missing_docs)]
 #[path = "../callbacks/ledger.rs"]
 mod failing_ledger;
+mod failover;
+mod faults;
 mod harness;
 mod hostile;
 mod idempotency;
 mod joining;
 mod operation;
+mod outbox;
 mod outcomes;
+mod placing;
+mod raw;
 mod results;
 mod retries;
 mod routes;
 mod safety;
 mod vendor_codes;
+mod waiting;

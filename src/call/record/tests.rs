@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::call::{VendorFault, testing};
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_772_000_000 + second).unwrap()
 }
 
@@ -20,7 +20,7 @@ fn scheduled() -> Call {
     }
 }
 
-fn in_state(state: CallState) -> Call {
+pub(super) fn in_state(state: CallState) -> Call {
     let mut call = scheduled();
     call.state = state;
     call
@@ -30,7 +30,7 @@ fn data(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
-fn accepted(id: &str) -> Observation {
+pub(super) fn accepted(id: &str) -> Observation {
     Observation::Accepted {
         vendor_call_id: Some(id.to_owned()),
         vendor_request_id: Some("exchange-1".to_owned()),
@@ -38,7 +38,7 @@ fn accepted(id: &str) -> Observation {
     }
 }
 
-fn error(cause: Cause) -> CallError {
+pub(super) fn error(cause: Cause) -> CallError {
     CallError::new(cause, "REASON", "it says so")
 }
 
@@ -47,7 +47,7 @@ fn attempts(states: &[CallState]) -> Vec<Attempt> {
 }
 
 /// What a vendor tells when it is at `state`, in the last of some attempts.
-fn reported(state: CallState, told: &[CallState]) -> Observation {
+pub(super) fn reported(state: CallState, told: &[CallState]) -> Observation {
     Observation::Reported {
         report: ReportedState {
             state: Some(state),
@@ -212,6 +212,23 @@ fn any_data() -> impl Strategy<Value = Map<String, Value>> {
         .prop_map(|data| data.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
+/// A call that may go on to other vendors.
+pub(super) fn with_fallbacks() -> Call {
+    let mut call = scheduled();
+    call.order.caller_id = Some("+918000000001".parse().unwrap());
+    call.fallbacks = ["second", "third"]
+        .map(|vendor| Fallback {
+            vendor: vendor.to_owned(),
+            caller_id: (vendor == "third").then(|| "200".parse().unwrap()),
+        })
+        .to_vec();
+    call
+}
+
+pub(super) fn failed_over(cause: Cause, to: &str) -> Observation {
+    Observation::FailedOver { error: error(cause), to: to.to_owned() }
+}
+
 fn any_observation() -> impl Strategy<Value = Observation> {
     let id = || prop::option::of("[12]");
     let cause = || select(&Cause::ALL[..]);
@@ -229,7 +246,12 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         (id(), id(), any_data()).prop_map(|(vendor_call_id, vendor_request_id, data)| {
             Observation::Accepted { vendor_call_id, vendor_request_id, data }
         }),
-        cause().prop_map(|cause| Observation::Failed(error(cause))),
+        Just(Observation::PutBack),
+        (cause(), any::<bool>()).prop_map(|(cause, unanswered)| {
+            Observation::Failed(CallError { unanswered, ..error(cause) })
+        }),
+        (cause(), select(&["second", "third", "nobody"][..]))
+            .prop_map(|(cause, to)| failed_over(cause, to)),
         report.prop_map(|(state, told, data, cause, asked)| Observation::Reported {
             report: ReportedState {
                 state,
@@ -254,7 +276,7 @@ fn seen(call: &Call) -> Call {
 proptest! {
     #[test]
     fn every_step_is_one_a_caller_can_rely_on(history in any_history()) {
-        let mut call = scheduled();
+        let mut call = with_fallbacks();
         for (news, second) in history {
             let before = call.clone();
             let changed = call.apply(news.clone(), at(second));
@@ -263,7 +285,22 @@ proptest! {
             prop_assert_eq!(call.revision, before.revision + u64::from(visible));
             prop_assert!(call.update_time >= before.update_time);
             prop_assert!(call.asked_time >= before.asked_time);
-            prop_assert!(call.state == before.state || before.state.moves_to(call.state));
+            let back = (before.state, call.state) == (CallState::Dispatching, CallState::Scheduled);
+            let may_go_back = matches!(news, Observation::PutBack | Observation::FailedOver { .. });
+            prop_assert!(
+                call.state == before.state
+                    || before.state.moves_to(call.state)
+                    || back && may_go_back
+            );
+            let moved = matches!(news, Observation::FailedOver { .. }) && back;
+            prop_assert_eq!(call.vendor != before.vendor, moved);
+            prop_assert_eq!(call.failovers.len(), before.failovers.len() + usize::from(moved));
+            prop_assert!(call.failovers.starts_with(&before.failovers));
+            prop_assert!(call.failovers.iter().all(|failed| failed.error.dialed == Dialed::No));
+            prop_assert!(call.failovers.iter().all(|failed| failed.vendor != call.vendor));
+            prop_assert!(before.fallbacks.ends_with(&call.fallbacks));
+            prop_assert!(!call.handed_over || call.fallbacks.is_empty());
+            prop_assert!(!back || !before.handed_over, "what a vendor may have stays");
             prop_assert!(call.attempts.len() >= before.attempts.len());
             prop_assert_eq!(call.end_time.is_some(), call.state.is_final());
             prop_assert!(before.vendor_call_id.is_none() || call.vendor_call_id == before.vendor_call_id);
@@ -280,7 +317,11 @@ proptest! {
     }
 
     #[test]
-    fn a_history_told_again_moves_nothing(history in any_history()) {
+    fn a_history_told_again_moves_nothing(mut history in any_history()) {
+        // There are two ways back, and whoever was there goes ahead again.
+        history.retain(|(news, _)| {
+            !matches!(news, Observation::PutBack | Observation::FailedOver { .. })
+        });
         let mut call = scheduled();
         for (news, second) in &history {
             call.apply(news.clone(), at(*second));

@@ -75,6 +75,8 @@ fn refused(
             fault.cause = Cause::InDoubt;
             fault.reason = "CONTRADICTORY_ANSWER".into();
             (fault.field, fault.resource, fault.retry_after) = (None, None, None);
+            // It was read, and says that some of it was taken: nothing to send again.
+            fault.unanswered = false;
         }
         Placement::Fault(fault)
     };

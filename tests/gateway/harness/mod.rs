@@ -20,7 +20,7 @@ use tonic::{
 };
 use tonic_types::pb;
 
-pub use stub::{Answer, Stub};
+pub use stub::{Answer, Received, Stub};
 
 /// 64 alphanumeric characters, as Phonon wants them.
 pub const SECURITY_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
