@@ -85,6 +85,8 @@ impl Gateway {
         });
         account.agenda.rest_until(later(now, until));
         tokio::select! {
+            // In this order every time, so that a simulation can be repeated.
+            biased;
             () = account.agenda.woken() => {}
             () = sleep(until) => {}
             () = self.inner.stopping.cancelled() => {}
@@ -93,6 +95,8 @@ impl Gateway {
 
     async fn pause(&self, pause: Duration) {
         tokio::select! {
+            // In this order every time, so that a simulation can be repeated.
+            biased;
             () = sleep(pause) => {}
             () = self.inner.stopping.cancelled() => {}
         }

@@ -9,7 +9,7 @@
 //! facts were read twice, and the two readings check each other.
 //!
 //! A vendor's answer is a plain function of a request ([`traffic`]); only [`server`]
-//! and [`push`] are asynchronous. Every call begins in [`world::World::dial`] and knows
+//! and [`push`] are asynchronous, and [`Vendors`] does without both. Every call begins in [`world::World::dial`] and knows
 //! then when it will be over ([`life`]): results by push are started there.
 
 use std::{
@@ -33,6 +33,7 @@ mod phonon;
 mod push;
 mod server;
 mod traffic;
+mod vendors;
 mod world;
 
 use phonon::Key;
@@ -42,6 +43,7 @@ pub use push::{
     HandshakeError, MobTextingBody, MobTextingWebhook, PhononBody, PhononWebhook, Posted, Pushing,
     Webhooks,
 };
+pub use vendors::{Arrival, Post, Reaction, Vendors};
 
 /// How the simulated vendors behave. The default takes any free loopback port, lets
 /// calls end at once and puts up no limit that would depend on the time of day.

@@ -14,11 +14,11 @@ use jiff::Timestamp;
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
-    Exchange, System, control, knovvu,
+    control,
     listener::{Door, Peer, stopped},
-    mobtexting, phonon,
     push::Overtaking,
     traffic::{Answer, Incoming, Reply},
+    vendors::{attend, split},
     world::World,
 };
 
@@ -52,17 +52,8 @@ async fn handle(
     if first == "sandbox" {
         return respond(control::answer(&server.world, &incoming, rest).await);
     }
-    let system = system_named(first);
-    let number = server.world.note(exchange(&incoming, system));
     let world = &server.world;
-    let answer = match system {
-        System::Phonon => phonon::answer(world, &incoming, rest),
-        System::PhononBulk => phonon::answer_bulk(world, &incoming, rest),
-        System::MobTexting => mobtexting::answer(world, &incoming, rest),
-        System::Knovvu => knovvu::answer(world, &incoming, rest),
-        System::KnovvuIdentity => knovvu::answer_identity(world, &incoming, rest).into(),
-        System::Nowhere => Reply::text(404, "no simulated vendor is here").into(),
-    };
+    let (number, answer) = attend(world, &incoming);
     incoming.overtaking.done().await;
     match answer {
         Answer::Reply(reply) => {
@@ -98,41 +89,6 @@ async fn read(peer: &Peer, request: Request) -> Incoming {
     }
 }
 
-/// `/phonon/results/v2` is `phonon` and `/results/v2`.
-fn split(path: &str) -> (&str, &str) {
-    let path = path.trim_start_matches('/');
-    path.find('/').and_then(|slash| path.split_at_checked(slash)).unwrap_or((path, ""))
-}
-
-fn system_named(name: &str) -> System {
-    let systems = [
-        System::Phonon,
-        System::PhononBulk,
-        System::MobTexting,
-        System::Knovvu,
-        System::KnovvuIdentity,
-    ];
-    systems.into_iter().find(|system| system.name() == name).unwrap_or(System::Nowhere)
-}
-
-fn exchange(incoming: &Incoming, system: System) -> Exchange {
-    let mut path = incoming.path.clone();
-    if !incoming.query.is_empty() {
-        path.push('?');
-        path.push_str(&incoming.query);
-    }
-    let body = incoming.body.as_deref().unwrap_or_default();
-    Exchange {
-        time: incoming.now,
-        system,
-        method: incoming.method.to_string(),
-        path,
-        headers: incoming.headers.clone(),
-        body: String::from_utf8_lossy(body).into_owned(),
-        status: None,
-    }
-}
-
 fn respond(reply: Reply) -> Response {
     let mut response = Response::builder().status(reply.status);
     for (name, value) in reply.headers {
@@ -143,19 +99,4 @@ fn respond(reply: Reply) -> Response {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_part_of_the_path_names_the_system() {
-        assert_eq!(split("/phonon/results/v2"), ("phonon", "/results/v2"));
-        assert_eq!(split("/phonon-bulk"), ("phonon-bulk", ""));
-        assert_eq!(split("/"), ("", ""));
-        assert_eq!(system_named("phonon-bulk"), System::PhononBulk);
-        assert_eq!(system_named(""), System::Nowhere);
-        assert_eq!(system_named("nowhere"), System::Nowhere);
-    }
 }

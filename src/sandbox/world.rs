@@ -72,6 +72,11 @@ impl World {
     pub(super) fn new(options: Options) -> io::Result<Self> {
         let mut seed = [0; 16];
         rand::fill(&mut seed).map_err(|_| io::Error::other("no randomness"))?;
+        Self::seeded(options, seed)
+    }
+
+    /// A world whose ids follow from the seed.
+    pub(super) fn seeded(options: Options, seed: [u8; 16]) -> io::Result<Self> {
         let key = OnceLock::new();
         if let Some(pem) = &options.phonon_private_key_pem {
             let read = Key::from_pem(pem).ok_or_else(|| {

@@ -30,10 +30,11 @@ pub use settings::{
 };
 
 pub(super) use handshake::run as handshake;
+pub(super) use post::Letter;
 pub(super) use queue::{Fresh, Overtaking, Queue, Telling};
 pub(super) use reading::read;
 
-use post::{Letter, Outcome};
+use post::Outcome;
 use queue::Job;
 
 /// The longest sleep of the pusher when nothing is due; it is woken by news anyway.
@@ -102,7 +103,7 @@ async fn deliver(world: Arc<World>, client: reqwest::Client, mut job: Job) {
 
 /// What is posted for a job by the settings of this moment: nothing if its webhook is
 /// gone, or leads away from this machine.
-fn letter(webhooks: &Webhooks, job: &Job) -> Option<Letter> {
+pub(super) fn letter(webhooks: &Webhooks, job: &Job) -> Option<Letter> {
     match job.call.system {
         System::Phonon | System::PhononBulk => {
             phonon::letter(webhooks.phonon.as_ref()?, &job.call, &job.telling, job.part)
@@ -119,7 +120,7 @@ impl Letter {
     /// The vendor would post it again. Documented for MobTexting (`mobtexting.md 5b`):
     /// only 200 and 202 count. Of the others nothing is known but that a server in
     /// trouble is commonly tried again.
-    fn is_repeated_after(&self, outcome: Outcome) -> bool {
+    pub(super) fn is_repeated_after(&self, outcome: Outcome) -> bool {
         match (self.system, outcome) {
             (System::MobTexting, Outcome::Answered(status)) => ![200, 202].contains(&status),
             (System::MobTexting, Outcome::Refused | Outcome::Broken) => true,

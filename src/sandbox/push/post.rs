@@ -13,12 +13,12 @@ use crate::sandbox::System;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request to be posted.
-pub(super) struct Letter {
-    pub(super) system: System,
-    pub(super) url: Url,
-    pub(super) authorization: Option<String>,
-    pub(super) content_type: &'static str,
-    pub(super) body: String,
+pub(in crate::sandbox) struct Letter {
+    pub(in crate::sandbox) system: System,
+    pub(in crate::sandbox) url: Url,
+    pub(in crate::sandbox) authorization: Option<String>,
+    pub(in crate::sandbox) content_type: &'static str,
+    pub(in crate::sandbox) body: String,
 }
 
 pub(super) const JSON: &str = "application/json";
@@ -26,7 +26,7 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::sandbox) enum Outcome {
     /// This HTTP status came back.
     Answered(u16),
     /// Nobody was there.
@@ -41,6 +41,12 @@ impl Outcome {
             Self::Answered(status) => Some(status),
             Self::Refused | Self::Broken => None,
         }
+    }
+}
+
+impl From<Option<u16>> for Outcome {
+    fn from(status: Option<u16>) -> Self {
+        status.map_or(Self::Refused, Self::Answered)
     }
 }
 

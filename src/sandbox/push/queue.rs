@@ -56,7 +56,7 @@ pub(super) enum Part {
 
 /// A push to be done.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(in crate::sandbox) struct Job {
     pub(super) call: Arc<Call>,
     pub(super) telling: Arc<Telling>,
     pub(super) part: Part,
@@ -139,7 +139,7 @@ impl Queue {
     }
 
     /// One that is to be begun now.
-    pub(super) fn take(&self, now: Timestamp) -> Option<Job> {
+    pub(in crate::sandbox) fn take(&self, now: Timestamp) -> Option<Job> {
         let mut state = self.state();
         state.ripen(now);
         let latest_first = state.pushing.reordered;
@@ -151,7 +151,7 @@ impl Queue {
     }
 
     /// When the next one falls due; past if it has.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
+    pub(in crate::sandbox) fn next_due(&self) -> Option<Timestamp> {
         let state = self.state();
         if !state.ready.is_empty() {
             return Some(Timestamp::MIN);

@@ -1,0 +1,191 @@
+//! A ledger that fails, dawdles and dies; all else is SQLite's.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dialplane::{
+    call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
+    ledger::{
+        Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
+        Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
+    },
+};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{
+    faults::Mischief,
+    world::{World, note},
+};
+
+#[derive(Debug)]
+pub struct Shaky {
+    pub sqlite: Arc<SqliteLedger>,
+    pub world: Arc<World>,
+}
+
+impl Shaky {
+    /// Before anything is done: it may never be.
+    async fn begin(&self, what: &str, writes: bool) -> Result<(), LedgerError> {
+        self.world.point(what).await;
+        let (wait, fails) = {
+            let mut state = self.world.state();
+            let now = state.now();
+            let (wait, fails) = state.faults.ledger(now, writes);
+            if fails {
+                note!(state, "the ledger fails: {what}");
+            }
+            (wait, fails)
+        };
+        if let Some(wait) = wait {
+            self.world.pause(1, wait).await;
+        }
+        if fails { Err(LedgerError::Failed("the disk is full".to_owned())) } else { Ok(()) }
+    }
+
+    /// Reads, or writes. It may be done without anybody hearing of it.
+    async fn act<T: Send>(
+        &self,
+        what: &str,
+        writes: bool,
+        act: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> Result<T, LedgerError> {
+        if let Err(error) = self.begin(what, writes).await {
+            let breaks = {
+                let mut state = self.world.state();
+                let now = state.now();
+                if writes { state.faults.breaks(now) } else { None }
+            };
+            let Some(is_kept) = breaks else { return Err(error) };
+            if is_kept {
+                // Shown by the next start: this process does not live much longer.
+                drop(act.await);
+            }
+            let mut state = self.world.state();
+            note!(state, "the disk breaks in the middle of a commit: {what}, kept: {is_kept}");
+            return Err(LedgerError::Uncertain("the disk is gone".to_owned()));
+        }
+        let done = act.await;
+        if writes {
+            {
+                let mut state = self.world.state();
+                let went = if done.is_ok() { "is on disk" } else { "was not taken" };
+                note!(state, "ledger: {what} {went}");
+            }
+            self.world.changed.notify_one();
+            self.world.point(what).await;
+        }
+        done
+    }
+}
+
+#[async_trait]
+impl Ledger for Shaky {
+    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
+        let forgets = self.world.state().mischief == Some(Mischief::Forgotten);
+        if forgets {
+            return Ok(Recorded::New);
+        }
+        self.act("record", true, self.sqlite.record(request)).await
+    }
+
+    async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
+        self.act("request", false, self.sqlite.request(id)).await
+    }
+
+    async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
+        self.act("observe", true, self.sqlite.observe(news)).await
+    }
+
+    async fn claim(
+        &self,
+        calls: Vec<CallId>,
+        at: Timestamp,
+        outbox: Option<OutboxEntry>,
+    ) -> Result<Claim, LedgerError> {
+        self.act("claim", true, self.sqlite.claim(calls, at, outbox)).await
+    }
+
+    async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {
+        self.act("outbox", false, self.sqlite.outbox(calls)).await
+    }
+
+    async fn page(
+        &self,
+        selector: &Selector,
+        after: Position,
+        limit: usize,
+    ) -> Result<Page, LedgerError> {
+        self.act("page", false, self.sqlite.page(selector, after, limit)).await
+    }
+
+    async fn open_calls(
+        &self,
+        states: &[CallState],
+        after: Option<CallId>,
+        limit: usize,
+    ) -> Result<Vec<Call>, LedgerError> {
+        self.act("open_calls", false, self.sqlite.open_calls(states, after, limit)).await
+    }
+
+    async fn find(
+        &self,
+        vendor: &str,
+        ids: Vec<Vec<String>>,
+    ) -> Result<Vec<Option<Call>>, LedgerError> {
+        self.act("find", false, self.sqlite.find(vendor, ids)).await
+    }
+
+    async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError> {
+        self.act("keep", true, self.sqlite.keep(strays)).await
+    }
+
+    async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
+        self.act("kept", false, self.sqlite.kept(vendor, ids)).await
+    }
+
+    async fn strays(&self, after: i64, limit: usize) -> Result<Vec<StrayName>, LedgerError> {
+        self.act("strays", false, self.sqlite.strays(after, limit)).await
+    }
+
+    async fn forget(&self, keys: Vec<i64>) -> Result<(), LedgerError> {
+        self.act("forget", true, self.sqlite.forget(keys)).await
+    }
+
+    async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        self.act("drop_kept", true, self.sqlite.drop_kept(before)).await
+    }
+
+    async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
+        self.act("due", false, self.sqlite.due(vendor, by, limit)).await
+    }
+
+    async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError> {
+        self.act("remove_old", true, self.sqlite.remove_old(before, limit)).await
+    }
+
+    async fn changes(
+        &self,
+        selection: &Selection,
+        after: u64,
+        limit: usize,
+    ) -> Result<Changes, LedgerError> {
+        self.act("changes", false, self.sqlite.changes(selection, after, limit)).await
+    }
+
+    fn newest(&self) -> watch::Receiver<u64> {
+        self.sqlite.newest()
+    }
+
+    fn identity(&self) -> [u8; 8] {
+        self.sqlite.identity()
+    }
+
+    async fn ready(&self) -> Result<(), LedgerError> {
+        self.act("ready", false, self.sqlite.ready()).await
+    }
+
+    async fn close(&self) {
+        self.sqlite.close().await;
+    }
+}
