@@ -118,6 +118,7 @@ async fn send(ledger: &SqliteLedger, calls: usize, with_entry: bool) {
             },
             at: Timestamp::now(),
             due: None,
+            vendor: None,
         });
         let news = news.collect();
         let clock = Instant::now();
@@ -259,8 +260,13 @@ async fn write(ledger: &Arc<SqliteLedger>, writers: usize) {
                     times.push(clock.elapsed());
                     for observation in [Observation::Dispatching, accepted] {
                         let clock = Instant::now();
-                        let news =
-                            News { call: call_id, observation, at: Timestamp::now(), due: None };
+                        let news = News {
+                            call: call_id,
+                            observation,
+                            at: Timestamp::now(),
+                            due: None,
+                            vendor: None,
+                        };
                         ledger.observe(vec![news]).await.unwrap();
                         times.push(clock.elapsed());
                     }

@@ -247,7 +247,13 @@ async fn own_commits(gateway: &Gateway, count: usize, writers: usize, request: &
                     ..Default::default()
                 };
                 let observation = Observation::Reported { report, asked: false };
-                let news = News { call: *call, observation, at: jiff::Timestamp::now(), due: None };
+                let news = News {
+                    call: *call,
+                    observation,
+                    at: jiff::Timestamp::now(),
+                    due: None,
+                    vendor: None,
+                };
                 ledger.observe(vec![news]).await.unwrap();
             }
         });

@@ -185,10 +185,10 @@ impl Call {
     fn fail(&mut self, error: CallError, now: Timestamp) -> bool {
         let next =
             if error.cause == Cause::InDoubt { CallState::Unconfirmed } else { CallState::Failed };
-        // A phone that rang was dialled, whatever an answer that comes later says; and a
-        // call given up on waits for a result, not for a refusal.
-        let passed = self.state.is_final()
-            || matches!(self.state, CallState::Ringing | CallState::InProgress);
+        // What the vendor took, by its own word, it took, whatever an answer that comes later
+        // says; and a call given up on waits for a result, not for a refusal.
+        let taken = self.state.is_with_vendor() && self.state != CallState::Unconfirmed;
+        let passed = self.state.is_final() || taken;
         // An answer, though it leaves the doubt: from now on nothing is sent again.
         let answered = |known: &CallError| known.unanswered && !error.unanswered;
         if (self.state, next) == (CallState::Unconfirmed, CallState::Unconfirmed)

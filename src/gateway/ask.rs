@@ -112,6 +112,7 @@ impl Gateway {
             observation: Observation::Reported { report: reported(account, report), asked: true },
             at,
             due: Some(account.next_look(call, true, at)),
+            vendor: None,
         });
         self.inner.ledger.observe(news.collect()).await.map_err(|error| {
             tracing::error!(%error, vendor = account.name(), "a vendor's answer could not be recorded");

@@ -1,15 +1,17 @@
 //! Places calls: on disk first, then to the vendors, then the answer.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Gateway, GatewayError, Prepared,
-    account::Account,
-    dispatch::{Batch, outgoing},
+    batch::{Batch, cut},
+    settle::nothing_new,
 };
 use crate::{
-    call::{Call, CallState},
-    ledger::{NewRequest, Recorded},
+    call::{Call, CallState, Observation},
+    ledger::{LedgerError, NewRequest, News, Recorded},
 };
 
 /// The answer to a request.
@@ -43,12 +45,18 @@ impl Gateway {
             calls: calls.clone(),
             outbox,
         };
-        let recorded = self.inner.ledger.record(request).await;
-        match recorded? {
-            Recorded::New => {}
+        match self.inner.ledger.record(request).await {
+            Ok(Recorded::New) => {}
             // The turns taken for the batches are given back as these are dropped.
-            Recorded::Before(record) => {
+            Ok(Recorded::Before(record)) => {
                 return self.replay(&request_id, &fingerprint, record).await;
+            }
+            Err(error) => {
+                if matches!(error, LedgerError::Uncertain(_)) {
+                    let place = self.clone().place_if_recorded(calls, waiting);
+                    self.inner.tasks.spawn(place);
+                }
+                return Err(error.into());
             }
         }
         for call in self.dispatch(batches).await {
@@ -59,6 +67,27 @@ impl Gateway {
         }
         drop(waiting);
         Ok(Created { calls: calls.into(), replayed: false })
+    }
+
+    /// Calls whose record failed in a way that may have kept it: whoever repeats the request
+    /// finds them then, so they are placed like any others. Nothing was sent of them yet.
+    /// While the disk does not say which it is, they count among those that wait.
+    async fn place_if_recorded(self, calls: Vec<Call>, waiting: OwnedSemaphorePermit) {
+        let at = self.inner.clock.now();
+        let news = calls.iter().filter(|call| !call.state.is_final()).map(|call| {
+            let dispatching = call.state == CallState::Dispatching;
+            let observation = if dispatching { Observation::PutBack } else { nothing_new() };
+            News { call: call.id, observation, at, due: None, vendor: None }
+        });
+        let news: Vec<_> = news.collect();
+        match self.insist(Duration::MAX, || self.inner.ledger.observe(news.clone())).await {
+            Ok(calls) => drop(self.dispatch_again(calls).await),
+            Err(LedgerError::NoSuchCall(_)) => {}
+            Err(error) => {
+                tracing::error!(%error, calls = calls.len(), "it is not known whether calls are recorded");
+            }
+        }
+        drop(waiting);
     }
 
     /// Cuts the calls to what each vendor takes at a time. Batches whose turn it is now
@@ -89,29 +118,4 @@ impl Gateway {
         }
         batches
     }
-}
-
-/// The batches of one vendor.
-pub(super) fn cut(account: &Arc<Account>, calls: Vec<Call>) -> Vec<Batch> {
-    let outgoing: Vec<_> = calls.iter().map(outgoing).collect();
-    let plan = account.adapter().batches(&outgoing);
-    let mut slots: Vec<Option<Call>> = calls.into_iter().map(Some).collect();
-    let batch = |calls| Batch::waiting(account, calls);
-    // Taken out of its slot, a call can't be in two batches, whatever the plan says.
-    let mut batches: Vec<_> = plan
-        .into_iter()
-        .map(|members| members.into_iter().filter_map(|i| slots.get_mut(i)?.take()).collect())
-        .filter(|calls: &Vec<_>| !calls.is_empty())
-        .map(batch)
-        .collect();
-    let forgotten: Vec<_> = slots.into_iter().flatten().collect();
-    if !forgotten.is_empty() {
-        tracing::error!(
-            vendor = account.name(),
-            calls = forgotten.len(),
-            "the adapter's plan leaves calls out"
-        );
-        batches.extend(forgotten.into_iter().map(|call| batch(vec![call])));
-    }
-    batches
 }

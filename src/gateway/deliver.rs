@@ -10,7 +10,7 @@ use super::{
     Gateway, GatewayError, PushCounts,
     account::Account,
     ask::{placed, reported},
-    dispatch::is_final,
+    insist::is_final,
 };
 use crate::{
     call::{Call, CallId, CallState, Observation, Position, Report, Selector},
@@ -332,6 +332,8 @@ impl Gateway {
     ) -> Heard {
         let at = self.inner.clock.now();
         let mut heard = Heard::default();
+        // The call may move on to another vendor before this is recorded.
+        let vendor = || Some(account.name().to_owned());
         for Known { call, vendor_call_id, said } in pieces {
             // Nobody can know of a call that was not handed over.
             let told = match call.state {
@@ -361,11 +363,11 @@ impl Gateway {
                 };
                 // From now on there is something to ask by.
                 let due = Some(account.next_look(call, true, at));
-                heard.news.push(News { call: call.id, observation, at, due });
+                heard.news.push(News { call: call.id, observation, at, due, vendor: vendor() });
             }
             let report = reported(account, report);
             let observation = Observation::Reported { report, asked: false };
-            heard.news.push(News { call: call.id, observation, at, due });
+            heard.news.push(News { call: call.id, observation, at, due, vendor: vendor() });
         }
         heard
     }

@@ -1,4 +1,5 @@
-//! Hands batches to their vendors, each in its turn, and records what came back.
+//! Hands batches to their vendors, each in its turn. What has to go to another vendor is
+//! gathered, so that it goes there together.
 
 use std::{
     collections::BTreeMap,
@@ -11,70 +12,47 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    select,
+    sync::mpsc::{UnboundedSender, unbounded_channel},
     task::{JoinError, JoinSet},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
-use super::{Gateway, account::Account, create::cut, letter, settle::nothing_new};
+use super::{
+    Gateway,
+    batch::{Batch, cut},
+    insist::{LONGEST_PAUSE, PATIENCE, is_final},
+};
 use crate::{
-    call::{Call, CallError, CallState, Cause, Observation},
-    http::HttpRequest,
-    ledger::{Claim, LedgerError, News, OutboxEntry},
-    vendors::{Context, Outgoing},
+    call::{Call, CallState, Observation},
+    ledger::{Claim, LedgerError, News},
 };
 
-/// How long a caller waits for a ledger that can't be written. The work goes on after.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The pause before a ledger that failed is tried again, at first.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The same, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long calls that move on wait for others that go with them. A request that waits for
+/// nothing else does not wait for this.
+const GATHER: Duration = Duration::from_millis(50);
 
-/// Calls that go to their vendor in one exchange.
-#[derive(Debug)]
-pub(super) struct Batch {
-    /// Whose.
-    pub account: Arc<Account>,
-    /// In the state of the ledger: dispatching when the batch has its turn, scheduled
-    /// when it waits.
-    pub calls: Vec<Call>,
-    /// The right to send it now.
-    pub turn: Option<OwnedSemaphorePermit>,
-    /// What goes out, where it is in the outbox: these bytes or none.
-    pub written: Option<HttpRequest>,
+/// Where calls go that wait for another turn: no more than the request has.
+pub(super) type Moved = UnboundedSender<Call>;
+
+/// Calls that wait for another turn, by vendor.
+#[derive(Default)]
+struct Gathered {
+    calls: BTreeMap<String, Vec<Call>>,
+    since: Option<Instant>,
 }
 
-impl Batch {
-    /// A batch that waits for its turn.
-    pub fn waiting(account: &Arc<Account>, calls: Vec<Call>) -> Self {
-        Self { account: Arc::clone(account), calls, turn: None, written: None }
+impl Gathered {
+    fn add(&mut self, call: Call) {
+        self.since.get_or_insert_with(Instant::now);
+        self.calls.entry(call.vendor.clone()).or_default().push(call);
     }
 
-    /// Writes what goes out, to be kept before it does, for a vendor that may be sent the
-    /// same again. What can't be written now fails when it is sent.
-    pub fn write(&mut self, now: Timestamp) -> Option<OutboxEntry> {
-        self.written = None;
-        let adapter = self.account.adapter();
-        adapter.duplicate_check()?;
-        let batch: Vec<_> = self.calls.iter().map(outgoing).collect();
-        let request = adapter.place(&batch, &Context { now, token: None }).ok()?;
-        let letter = letter::seal(&request, self.account.secrets())?;
-        self.written = Some(request);
-        Some(OutboxEntry {
-            vendor: self.account.name().to_owned(),
-            calls: self.calls.iter().map(|call| call.id).collect(),
-            written: now,
-            letter,
-        })
+    fn take(&mut self) -> BTreeMap<String, Vec<Call>> {
+        self.since = None;
+        std::mem::take(&mut self.calls)
     }
-}
-
-/// A call as its adapter gets it.
-pub(super) fn outgoing(call: &Call) -> Outgoing<'_> {
-    Outgoing { id: call.id, order: &call.order }
 }
 
 impl Gateway {
@@ -84,24 +62,79 @@ impl Gateway {
     pub(super) async fn dispatch(&self, batches: Vec<Batch>) -> Vec<Call> {
         let mut done = Vec::with_capacity(batches.iter().map(|batch| batch.calls.len()).sum());
         let mut under_way = JoinSet::new();
+        let (moved, mut arriving) = unbounded_channel();
+        let mut gathered = Gathered::default();
         let (ready, waiting): (Vec<_>, Vec<_>) =
             batches.into_iter().partition(|batch| batch.turn.is_some());
         for batch in ready {
-            let gateway = self.clone();
-            under_way.spawn(async move { gateway.hand_over(batch).await });
+            let (gateway, moved) = (self.clone(), moved.clone());
+            under_way.spawn(async move { gateway.hand_over(batch, &moved).await });
         }
         // One line for each vendor, so that a slow one does not hold up another.
         for line in by_account(waiting) {
-            let gateway = self.clone();
-            under_way.spawn(gateway.in_turn(line));
+            under_way.spawn(self.clone().in_turn(line, moved.clone()));
         }
-        while let Some(finished) = under_way.join_next().await {
-            done.extend(outcome(finished));
+        loop {
+            while let Ok(call) = arriving.try_recv() {
+                gathered.add(call);
+            }
+            let full = gathered.calls.iter().any(|(vendor, calls)| self.is_full(vendor, calls));
+            let is_time = gathered.since.is_some_and(|since| since.elapsed() >= GATHER);
+            if full || is_time || under_way.is_empty() {
+                if under_way.is_empty() && gathered.calls.is_empty() {
+                    return done;
+                }
+                for (vendor, calls) in gathered.take() {
+                    match self.inner.accounts.get(&vendor) {
+                        Some(account) => {
+                            let line = cut(account, calls);
+                            under_way.spawn(self.clone().in_turn(line, moved.clone()));
+                        }
+                        None => done.extend(calls),
+                    }
+                }
+                continue;
+            }
+            let until = gathered.since.map(|since| since + GATHER);
+            select! {
+                biased;
+                Some(call) = arriving.recv() => gathered.add(call),
+                Some(finished) = under_way.join_next() => done.extend(outcome(finished)),
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
+            }
         }
-        done
     }
 
-    async fn in_turn(self, line: Vec<Batch>) -> Vec<Call> {
+    /// More calls would not go with these in one exchange.
+    fn is_full(&self, vendor: &str, calls: &[Call]) -> bool {
+        let account = self.inner.accounts.get(vendor);
+        account.is_none_or(|a| calls.len() >= a.adapter().capabilities().max_batch)
+    }
+
+    /// Sends those of the calls that wait for a turn, and gives all. They are the caller's:
+    /// nobody else takes them up.
+    pub(super) fn dispatch_again(
+        &self,
+        calls: Vec<Call>,
+    ) -> Pin<Box<dyn Future<Output = Vec<Call>> + Send + '_>> {
+        Box::pin(async move {
+            let (waiting, mut done): (Vec<_>, Vec<_>) =
+                calls.into_iter().partition(|call| call.state == CallState::Scheduled);
+            let mut gathered = Gathered::default();
+            waiting.into_iter().for_each(|call| gathered.add(call));
+            let mut batches = Vec::new();
+            for (vendor, calls) in gathered.take() {
+                match self.inner.accounts.get(&vendor) {
+                    Some(account) => batches.extend(cut(account, calls)),
+                    None => done.extend(calls),
+                }
+            }
+            done.extend(self.dispatch(batches).await);
+            done
+        })
+    }
+
+    async fn in_turn(self, line: Vec<Batch>, moved: Moved) -> Vec<Call> {
         let mut done = Vec::new();
         let mut under_way = JoinSet::new();
         // Set by the first batch that can't be claimed: the caller need not wait for the
@@ -121,7 +154,8 @@ impl Gateway {
                 continue;
             }
             batch.turn = turn;
-            under_way.spawn(self.clone().take_turn(batch, Arc::clone(&given_up)));
+            let given_up = Arc::clone(&given_up);
+            under_way.spawn(self.clone().take_turn(batch, given_up, moved.clone()));
             while let Some(finished) = under_way.try_join_next() {
                 done.extend(outcome(finished));
             }
@@ -136,25 +170,38 @@ impl Gateway {
     }
 
     /// Claims a batch that waited, and sends what is ours of it.
-    async fn take_turn(self, mut batch: Batch, given_up: Arc<AtomicBool>) -> Vec<Call> {
+    async fn take_turn(
+        self,
+        mut batch: Batch,
+        given_up: Arc<AtomicBool>,
+        moved: Moved,
+    ) -> Vec<Call> {
         let mut done = Vec::new();
         loop {
             let entry = batch.write(self.inner.clock.now());
-            let claimed = self
-                .insist(PATIENCE, || {
-                    let ids = batch.calls.iter().map(|call| call.id).collect();
-                    self.inner.ledger.claim(ids, self.inner.clock.now(), entry.clone())
-                })
-                .await;
-            match claimed {
+            let uncertain = AtomicBool::new(false);
+            let claim = || async {
+                let ids = batch.calls.iter().map(|call| call.id).collect();
+                let now = self.inner.clock.now();
+                let claimed = self.inner.ledger.claim(ids, now, entry.clone()).await;
+                uncertain
+                    .fetch_or(matches!(claimed, Err(LedgerError::Uncertain(_))), Ordering::Relaxed);
+                claimed
+            };
+            match self.insist(PATIENCE, claim).await {
                 Ok(Claim { mine, others, left }) => {
-                    done.extend(others);
+                    if uncertain.into_inner() {
+                        done.extend(self.put_back(others, &moved).await);
+                    } else {
+                        done.extend(others);
+                    }
                     // Of these alone something else goes out. Each time they are fewer.
                     if !left.is_empty() {
                         batch.calls = left;
                         continue;
                     }
-                    done.extend(self.hand_over(Batch { calls: mine, ..batch }).await);
+                    let batch = Batch { calls: mine, ..batch };
+                    done.extend(self.hand_over(batch, &moved).await);
                 }
                 Err(error) => {
                     // They are recorded as waiting, and that is what the caller is told.
@@ -171,6 +218,31 @@ impl Gateway {
         }
     }
 
+    /// Of calls that were not ours to claim: those that are dispatching were claimed by the try
+    /// before, which was kept though it failed. Nothing was sent of them, and they wait for
+    /// another turn. Gives the others, and those that can't be put back.
+    async fn put_back(&self, calls: Vec<Call>, moved: &Moved) -> Vec<Call> {
+        let (claimed, mut others): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|call| call.state == CallState::Dispatching);
+        let at = self.inner.clock.now();
+        let back = |call: &Call| News {
+            call: call.id,
+            observation: Observation::PutBack,
+            at,
+            due: None,
+            vendor: None,
+        };
+        let news: Vec<_> = claimed.iter().map(back).collect();
+        match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
+            Ok(calls) => others.extend(wait_again(calls, moved)),
+            Err(error) => {
+                tracing::error!(%error, calls = claimed.len(), "calls that were claimed twice stay as they are");
+                others.extend(claimed);
+            }
+        }
+        others
+    }
+
     /// Tries batches again after a while.
     fn later(self, batches: Vec<Batch>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
@@ -178,178 +250,6 @@ impl Gateway {
             self.dispatch(batches).await;
         })
     }
-
-    /// Sends a batch that has its turn, and records the outcome of each call.
-    async fn hand_over(&self, batch: Batch) -> Vec<Call> {
-        let Batch { account, calls, turn, written } = batch;
-        if calls.is_empty() {
-            return Vec::new();
-        }
-        let outcomes = self.place(&account, &calls, written).await;
-        drop(turn);
-        let at = self.inner.clock.now();
-        let news: Vec<_> = calls
-            .iter()
-            .zip(outcomes)
-            .map(|(call, outcome)| {
-                let observation = self.or_moved_on(call, outcome);
-                let due = account.first_look(call, &observation, at);
-                News { call: call.id, due, observation, at }
-            })
-            .collect();
-        let first_look = news.iter().filter_map(|news| news.due).min();
-        match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
-            // A vendor may tell what became of a call before it answers.
-            Ok(recorded) => {
-                first_look.inspect(|time| account.agenda.is_due(*time));
-                self.look_sooner(&account, &news, &recorded).await;
-                let calls = self.apply_kept(&account, recorded).await;
-                self.hand_on(calls).await
-            }
-            Err(error) => {
-                tracing::error!(%error, vendor = account.name(), calls = calls.len(), "outcomes can't be recorded; they are kept in memory");
-                let gateway = self.clone();
-                self.inner.tasks.spawn(async move {
-                    let recorded = gateway
-                        .insist(Duration::MAX, || gateway.inner.ledger.observe(news.clone()))
-                        .await;
-                    match recorded {
-                        Ok(recorded) => {
-                            first_look.inspect(|time| account.agenda.is_due(*time));
-                            gateway.look_sooner(&account, &news, &recorded).await;
-                            let calls = gateway.apply_kept(&account, recorded).await;
-                            gateway.hand_on(calls).await;
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
-                        }
-                    }
-                });
-                // The ledger only knows that they were being handed over. So does the
-                // caller, until it is written.
-                let doubt = CallError::new(
-                    Cause::InDoubt,
-                    "LEDGER_UNAVAILABLE",
-                    "the call may have gone out; what came of it is not recorded yet",
-                );
-                // Under the revision that is recorded: the next one is what comes of it.
-                let unconfirmed = |mut call: Call| {
-                    let revision = call.revision;
-                    call.apply(Observation::Failed(doubt.clone()), at);
-                    Call { revision, ..call }
-                };
-                calls.into_iter().map(unconfirmed).collect()
-            }
-        }
-    }
-
-    /// Sends those of the calls that wait for another turn, as a failover or a batch that was
-    /// put back leaves them. They are this task's: nobody else takes up what it claimed.
-    fn hand_on(&self, calls: Vec<Call>) -> Pin<Box<dyn Future<Output = Vec<Call>> + Send + '_>> {
-        Box::pin(async move {
-            let (waiting, mut done): (Vec<_>, Vec<_>) =
-                calls.into_iter().partition(|call| call.state == CallState::Scheduled);
-            let mut by_vendor: BTreeMap<String, Vec<Call>> = BTreeMap::new();
-            for call in waiting {
-                by_vendor.entry(call.vendor.clone()).or_default().push(call);
-            }
-            let mut batches = Vec::new();
-            for (vendor, calls) in by_vendor {
-                match self.inner.accounts.get(&vendor) {
-                    Some(account) => batches.extend(cut(account, calls)),
-                    None => done.extend(calls),
-                }
-            }
-            if !batches.is_empty() {
-                done.extend(self.dispatch(batches).await);
-            }
-            done
-        })
-    }
-
-    /// A vendor's push may have named a call while it was being handed over: then there is
-    /// something to ask by, though the answer to the order had nothing. A failure only costs
-    /// questions.
-    async fn look_sooner(&self, account: &Account, news: &[News], recorded: &[Call]) {
-        let named = |(news, call): &(&News, &Call)| {
-            !names_it(&news.observation) && call.vendor_call_id.is_some() && !call.state.is_final()
-        };
-        let sooner: Vec<_> = news
-            .iter()
-            .zip(recorded)
-            .filter(named)
-            .map(|(news, call)| News {
-                call: call.id,
-                observation: nothing_new(),
-                at: news.at,
-                due: Some(account.next_look(call, true, news.at)),
-            })
-            .collect();
-        let first = sooner.iter().filter_map(|news| news.due).min();
-        if first.is_none() {
-            return;
-        }
-        match self.inner.ledger.observe(sooner).await {
-            Ok(_) => drop(first.inspect(|time| account.agenda.is_due(*time))),
-            Err(error) => {
-                tracing::warn!(%error, vendor = account.name(), "calls can't be looked at sooner");
-            }
-        }
-    }
-
-    /// Asks the ledger again and again while it fails, for as long as there is patience;
-    /// once the gateway stops, only as long as a caller would wait.
-    async fn insist<T, F>(
-        &self,
-        patience: Duration,
-        mut change: impl FnMut() -> F,
-    ) -> Result<T, LedgerError>
-    where
-        F: Future<Output = Result<T, LedgerError>>,
-    {
-        let started = Instant::now();
-        let mut stopping_since = None;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let error = match change().await {
-                Ok(done) => return Ok(done),
-                Err(error) if is_final(&error) => return Err(error),
-                Err(error) => error,
-            };
-            let (since, patience) = if self.is_stopping() {
-                (*stopping_since.get_or_insert_with(Instant::now), PATIENCE)
-            } else {
-                (started, patience)
-            };
-            if since.elapsed() >= patience {
-                return Err(error);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-}
-
-/// The vendor can be asked by what was learned.
-pub(super) fn names_it(observation: &Observation) -> bool {
-    matches!(observation, Observation::Accepted { vendor_call_id: Some(_), .. })
-}
-
-/// The calls of a batch that is done. One whose task died has none to show: its calls
-/// stay as recorded.
-fn outcome(finished: Result<Vec<Call>, JoinError>) -> Vec<Call> {
-    finished.unwrap_or_else(|error| {
-        tracing::error!(%error, "a batch was given up; its calls stay as recorded");
-        Vec::new()
-    })
-}
-
-/// Trying again does not help.
-pub(super) fn is_final(error: &LedgerError) -> bool {
-    matches!(
-        error,
-        LedgerError::Closed | LedgerError::NoSuchCall(_) | LedgerError::Unreadable { .. }
-    )
 }
 
 fn by_account(batches: Vec<Batch>) -> Vec<Vec<Batch>> {
@@ -364,4 +264,23 @@ fn by_account(batches: Vec<Batch>) -> Vec<Vec<Batch>> {
         }
     }
     lines
+}
+
+/// Lets those go that wait for another turn, and gives the others. Nobody waits for calls
+/// that move on in the background: they are found by whoever asks.
+pub(super) fn wait_again(calls: Vec<Call>, moved: &Moved) -> Vec<Call> {
+    let stays = |call: Call| match call.state {
+        CallState::Scheduled => moved.send(call).err().map(|unsent| unsent.0),
+        _ => Some(call),
+    };
+    calls.into_iter().filter_map(stays).collect()
+}
+
+/// The calls of a batch that is done. One whose task died has none to show: its calls
+/// stay as recorded.
+fn outcome(finished: Result<Vec<Call>, JoinError>) -> Vec<Call> {
+    finished.unwrap_or_else(|error| {
+        tracing::error!(%error, "a batch was given up; its calls stay as recorded");
+        Vec::new()
+    })
 }

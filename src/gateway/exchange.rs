@@ -6,9 +6,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{
-    Gateway, account::Account, dispatch::outgoing, fault::UNREACHABLE_WAIT, token::TokenUse,
-};
+use super::{Gateway, account::Account, batch::outgoing, fault::UNREACHABLE_WAIT, token::TokenUse};
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
     http::{Failure, HttpReply, HttpRequest},

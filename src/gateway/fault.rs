@@ -87,8 +87,9 @@ impl Account {
                     format!("{name} can't be reached: {failure}; nothing was sent"),
                 )
             },
-            Failure::InDoubt { .. } => CallError {
-                unanswered: true,
+            Failure::InDoubt { status, .. } => CallError {
+                // As far as a failure was told, it is an answer.
+                unanswered: status.is_none_or(|status| matches!(status, 200..=299)),
                 ..CallError::new(
                     Cause::InDoubt,
                     "VENDOR_ANSWER_LOST",

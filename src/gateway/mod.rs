@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
+use jiff::Timestamp;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use idempotency::InFlight;
@@ -25,6 +26,7 @@ mod account;
 mod agenda;
 mod ask;
 mod asking;
+mod batch;
 mod clock;
 mod create;
 mod deliver;
@@ -33,7 +35,9 @@ mod exchange;
 mod failover;
 mod fault;
 mod idempotency;
+mod insist;
 mod letter;
+mod outcome;
 mod pace;
 mod prepare;
 mod pushes;
@@ -71,6 +75,8 @@ struct Inner {
     /// For how long what is over is kept.
     retain: Duration,
     clock: Clock,
+    /// When it was made, by both clocks.
+    begun: (Instant, Timestamp),
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
     /// Told to whoever waits for something that may never come.
@@ -178,6 +184,7 @@ impl Gateway {
             accounts,
             ledger,
             retain: config.retain,
+            begun: (Instant::now(), clock.now()),
             clock,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Gateway, GatewayError, create::cut};
+use super::{Gateway, GatewayError, batch::cut};
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation},
     ledger::News,
@@ -51,6 +51,7 @@ impl Gateway {
                     Some(account) => account.look_in_doubt(call, &error, at),
                     None => at,
                 }),
+                vendor: None,
             });
             self.inner.ledger.observe(news.collect()).await?;
         }

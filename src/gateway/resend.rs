@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use super::{
     Gateway,
     account::Account,
-    dispatch::{names_it, outgoing},
+    asking::Asked,
+    batch::outgoing,
     exchange::accepted,
+    insist::PATIENCE,
     letter,
-    settle::{later, next_question},
+    outcome::names_it,
+    settle::{later, next_question, nothing_new},
 };
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation, Position, Selector},
@@ -19,6 +22,9 @@ use crate::{
     ledger::{LedgerError, News, OutboxEntry},
     vendors::Placement,
 };
+
+/// By how much clocks may differ that are right.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// What came of a call in doubt.
 pub(super) enum Resent {
@@ -69,27 +75,32 @@ impl Account {
 
 impl Gateway {
     /// Sends once more what these calls went out with, where that is safe.
+    ///
+    /// # Errors
+    /// When the ledger can't be read, or can't take it down that something is sent again.
     pub(super) async fn resend(
         &self,
         account: &Arc<Account>,
         calls: &[Call],
     ) -> Result<HashMap<CallId, Resent>, LedgerError> {
-        let ids: Vec<_> =
-            calls.iter().filter(|call| account.may_be_resent(call)).map(|call| call.id).collect();
         let mut resent = HashMap::new();
-        if ids.is_empty() {
+        if self.clock_was_set_back() {
             return Ok(resent);
         }
         let mut unreachable = false;
-        for entry in self.inner.ledger.outbox(ids).await? {
-            let now = self.inner.clock.now();
-            let Some(until) = account.resendable_until(&entry).filter(|until| *until > now) else {
+        for call in calls.iter().filter(|call| account.may_be_resent(call)) {
+            if resent.contains_key(&call.id) {
+                continue;
+            }
+            // One letter at a time: they are long.
+            let Some(entry) = self.inner.ledger.outbox(vec![call.id]).await?.pop() else {
                 continue;
             };
-            let (written, members) = (entry.written, entry.calls.clone());
+            let Some(window) = account.window(&entry) else { continue };
+            let members = entry.calls.clone();
             // A vendor that does not answer once need not be tried with the next.
             if !unreachable {
-                match self.resend_one(account, entry, until).await? {
+                match self.resend_one(account, entry, &window).await? {
                     Answer::Recorded(calls) => {
                         let calls = calls.into_iter();
                         resent
@@ -102,8 +113,7 @@ impl Gateway {
             if self.is_stopping() {
                 return Ok(resent);
             }
-            let now = self.inner.clock.now();
-            if let Some(again) = next_try(written, now, account.poll_interval(), until) {
+            if let Some(again) = window.next_try(self.inner.clock.now(), account.poll_interval()) {
                 for id in members {
                     resent.entry(id).or_insert(Resent::Again(again));
                 }
@@ -116,20 +126,27 @@ impl Gateway {
         &self,
         account: &Arc<Account>,
         entry: OutboxEntry,
-        until: Timestamp,
+        window: &Window,
     ) -> Result<Answer, LedgerError> {
-        let (count, start) = (entry.calls.len(), Position { entries: 0, within: None });
-        let page = self.inner.ledger.page(&Selector::Calls(entry.calls), start, count).await?;
-        let calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
+        // Until what comes of it is recorded nothing more is sent of these.
+        let asked = account.asking.begin(entry.calls.iter().copied());
+        if !entry.calls.iter().all(|id| asked.contains(*id)) {
+            return Ok(Answer::Nothing);
+        }
         let stop = &self.inner.stopping;
         let Some(turn) = stop.run_until_cancelled(account.question_turn()).await else {
             return Ok(Answer::Nothing);
         };
-        // The wait may have been long. The vendor may take it for the first time, and must
-        // not dial what has expired.
+        // The wait may have been long.
+        let (count, start) = (entry.calls.len(), Position { entries: 0, within: None });
+        let page = self.inner.ledger.page(&Selector::Calls(entry.calls), start, count).await?;
+        let calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
         let now = self.inner.clock.now();
+        // The vendor may take it for the first time, and must not dial what has expired. And
+        // where one of them is known to be taken, so was the request.
         let expired = |call: &Call| call.order.expire_time.is_some_and(|end| end <= now);
-        if calls.len() != count || calls.iter().any(expired) || until <= now {
+        let settled = |call: &Call| !account.may_be_resent(call) || expired(call);
+        if calls.len() != count || calls.iter().any(settled) || !window.is_open(now) {
             return Ok(Answer::Nothing);
         }
         let Some(request) = letter::open(&entry.letter, account.secrets()) else {
@@ -140,22 +157,67 @@ impl Gateway {
             );
             return Ok(Answer::Nothing);
         };
+        // When the next one may come is on disk before this one goes out: whatever ends the
+        // process, or keeps the ledger from being written, the pauses stay.
+        let again = window.next_try(now, account.poll_interval());
+        let put_off = calls.iter().map(|call| News {
+            call: call.id,
+            observation: nothing_new(),
+            at: now,
+            due: Some(again.unwrap_or_else(|| account.give_up_at(call))),
+            vendor: None,
+        });
+        self.inner.ledger.observe(put_off.collect()).await?;
         let reply = account.line.send(&request).await;
         drop(turn);
         let at = self.inner.clock.now();
         let reply = match reply {
             Ok(reply) => reply,
             Err(failure) => {
-                account.went_wrong(&account.line_error(&failure), at);
-                return Ok(Answer::Unreachable);
+                let error = account.line_error(&failure);
+                account.went_wrong(&error, at);
+                if error.cause != Cause::InDoubt || error.unanswered {
+                    return Ok(Answer::Unreachable);
+                }
+                // An answer that can't be read to its end, and that says that it failed.
+                let news = calls.iter().map(|call| failed(account, call, error.clone(), at));
+                return Ok(self.record_answer(account, asked, news.collect()).await);
             }
         };
         let news = read(account, &calls, &reply, at);
         if news.is_empty() {
             return Ok(Answer::Nothing);
         }
-        let recorded = self.inner.ledger.observe(news).await?;
-        Ok(Answer::Recorded(self.apply_kept(account, recorded).await))
+        Ok(self.record_answer(account, asked, news).await)
+    }
+
+    /// Records what the vendor answered; with a ledger that fails for long, in the background.
+    async fn record_answer(&self, account: &Arc<Account>, asked: Asked, news: Vec<News>) -> Answer {
+        match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
+            Ok(recorded) => Answer::Recorded(self.apply_kept(account, recorded).await),
+            Err(error) => {
+                tracing::error!(%error, vendor = account.name(), calls = news.len(), "what settles a doubt can't be recorded; it is kept in memory");
+                let (gateway, account) = (self.clone(), Arc::clone(account));
+                self.inner.tasks.spawn(async move {
+                    let observe = || gateway.inner.ledger.observe(news.clone());
+                    match gateway.insist(Duration::MAX, observe).await {
+                        Ok(recorded) => drop(gateway.apply_kept(&account, recorded).await),
+                        Err(error) => {
+                            tracing::error!(%error, "what settles a doubt was lost");
+                        }
+                    }
+                    drop(asked);
+                });
+                Answer::Unreachable
+            }
+        }
+    }
+
+    /// The time of day is earlier than the time that passed since the start allows: how old a
+    /// request is can't be told then.
+    fn clock_was_set_back(&self) -> bool {
+        let (at, time) = self.inner.begun;
+        self.inner.clock.now() < later(time, at.elapsed().saturating_sub(CLOCK_TOLERANCE))
     }
 }
 
@@ -169,21 +231,35 @@ enum Answer {
     Unreachable,
 }
 
-impl Account {
-    fn resendable_until(&self, entry: &OutboxEntry) -> Option<Timestamp> {
-        let known = self.adapter().duplicate_check().filter(|_| entry.vendor == self.name())?;
-        Some(later(entry.written, known))
+/// From when to when the same may be sent again.
+struct Window {
+    written: Timestamp,
+    until: Timestamp,
+}
+
+impl Window {
+    fn is_open(&self, now: Timestamp) -> bool {
+        // What is from the future was written by another clock.
+        self.written <= later(now, CLOCK_TOLERANCE) && now < self.until
+    }
+
+    /// When the next try may be: after growing pauses, as long as it is open then.
+    fn next_try(&self, now: Timestamp, shortest: Duration) -> Option<Timestamp> {
+        Some(next_question(self.written, now, shortest)).filter(|again| *again < self.until)
     }
 }
 
-/// When the same may be sent once more: after growing pauses, and not from `until` on.
-fn next_try(
-    written: Timestamp,
-    now: Timestamp,
-    shortest: Duration,
-    until: Timestamp,
-) -> Option<Timestamp> {
-    Some(next_question(written, now, shortest)).filter(|again| *again < until)
+impl Account {
+    fn window(&self, entry: &OutboxEntry) -> Option<Window> {
+        let known = self.adapter().duplicate_check().filter(|_| entry.vendor == self.name())?;
+        Some(Window { written: entry.written, until: later(entry.written, known) })
+    }
+}
+
+fn failed(account: &Account, call: &Call, error: CallError, at: Timestamp) -> News {
+    let due = Some(account.next_look(call, false, at));
+    let observation = Observation::Failed(error);
+    News { call: call.id, observation, at, due, vendor: None }
 }
 
 /// What the answer to a repetition says. Two answers are certain: it is taken now, or it was
@@ -210,7 +286,7 @@ fn read(account: &Account, calls: &[Call], reply: &HttpReply, at: Timestamp) -> 
             Placement::Fault(_) => return None,
         };
         let due = Some(account.next_look(call, names_it(&observation), at));
-        Some(News { call: call.id, observation, at, due })
+        Some(News { call: call.id, observation, at, due, vendor: None })
     });
     news.collect()
 }
@@ -222,8 +298,9 @@ mod tests {
     fn tries(shortest: u64) -> Vec<i64> {
         let at = |second| Timestamp::from_second(second).unwrap();
         let shortest = Duration::from_secs(shortest);
+        let window = Window { written: at(0), until: at(600) };
         let mut tries = vec![at(0)];
-        while let Some(next) = next_try(at(0), *tries.last().unwrap(), shortest, at(600)) {
+        while let Some(next) = window.next_try(*tries.last().unwrap(), shortest) {
             tries.push(next);
         }
         tries.into_iter().skip(1).map(Timestamp::as_second).collect()
@@ -240,7 +317,11 @@ mod tests {
     fn a_clock_that_was_set_back_hurries_nobody() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let ten = Duration::from_secs(10);
-        assert_eq!(next_try(at(100), at(0), ten, at(700)), Some(at(110)));
-        assert_eq!(next_try(at(0), at(600), ten, at(600)), None);
+        let window = Window { written: at(100), until: at(700) };
+        assert_eq!(window.next_try(at(0), ten), Some(at(110)));
+        assert_eq!(window.next_try(at(700), ten), None);
+        for (now, open) in [(0, false), (69, false), (70, true), (699, true), (700, false)] {
+            assert_eq!(window.is_open(at(now)), open, "{now}");
+        }
     }
 }

@@ -163,7 +163,7 @@ impl Gateway {
                     None => end,
                 };
                 let observation = nothing_new();
-                Some(News { call: call.id, observation, at: now, due: Some(due) })
+                Some(News { call: call.id, observation, at: now, due: Some(due), vendor: None })
             })
             .collect();
         if let Err(error) = self.inner.ledger.observe(news).await {
@@ -237,7 +237,7 @@ fn given_up(call: &Call, now: Timestamp) -> News {
     };
     let report = ReportedState { state: Some(state), error, ..ReportedState::default() };
     let observation = Observation::Reported { report, asked: false };
-    News { call: call.id, observation, at: now, due: None }
+    News { call: call.id, observation, at: now, due: None, vendor: None }
 }
 
 #[cfg(test)]

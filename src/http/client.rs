@@ -161,7 +161,7 @@ fn judge(error: reqwest::Error, is_https: bool) -> Failure {
         NotSent::Request
     } else if !error.is_connect() {
         let kind = if error.is_timeout() { InDoubt::Timeout } else { InDoubt::NoAnswer };
-        return Failure::InDoubt { kind, source: Source::of(error) };
+        return Failure::InDoubt { kind, status: None, source: Source::of(error) };
     } else if error.is_dns() {
         NotSent::Name
     } else if error.is_timeout() {
@@ -194,8 +194,10 @@ fn is_of_tcp(error: &reqwest::Error) -> bool {
 }
 
 async fn read(mut response: Response) -> Result<HttpReply, Failure> {
+    let status = response.status().as_u16();
     let too_large = || Failure::InDoubt {
         kind: InDoubt::AnswerTooLarge,
+        status: Some(status),
         source: Source::new(format!("it is longer than {MAX_ANSWER_BYTES} bytes")),
     };
     let limit = u64::try_from(MAX_ANSWER_BYTES).unwrap_or(u64::MAX);
@@ -203,18 +205,18 @@ async fn read(mut response: Response) -> Result<HttpReply, Failure> {
         return Err(too_large());
     }
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(cut)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| cut(error, status))? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
             return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(reply(response.status().as_u16(), response.headers(), body.freeze()))
+    Ok(reply(status, response.headers(), body.freeze()))
 }
 
-fn cut(error: reqwest::Error) -> Failure {
+fn cut(error: reqwest::Error, status: u16) -> Failure {
     let kind = if error.is_timeout() { InDoubt::Timeout } else { InDoubt::AnswerCut };
-    Failure::InDoubt { kind, source: Source::of(error) }
+    Failure::InDoubt { kind, status: Some(status), source: Source::of(error) }
 }
 
 fn reply(status: u16, headers: &HeaderMap, body: Bytes) -> HttpReply {

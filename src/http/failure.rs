@@ -18,6 +18,8 @@ pub enum Failure {
     InDoubt {
         /// How it ended.
         kind: InDoubt,
+        /// The status of the answer, if it came as far as that.
+        status: Option<u16>,
         /// What was seen.
         source: Source,
     },
@@ -84,7 +86,7 @@ impl Failure {
 
     /// The vendor may have it, with what was seen. For simulations of a line.
     pub fn in_doubt(kind: InDoubt, seen: impl Into<String>) -> Self {
-        Self::InDoubt { kind, source: Source::new(seen) }
+        Self::InDoubt { kind, status: None, source: Source::new(seen) }
     }
 
     /// For machines, in UPPER_SNAKE_CASE.
@@ -109,7 +111,7 @@ impl fmt::Display for Failure {
                 };
                 (what, source)
             }
-            Self::InDoubt { kind, source } => {
+            Self::InDoubt { kind, source, .. } => {
                 let what = match kind {
                     InDoubt::Timeout => "no whole answer in time",
                     InDoubt::NoAnswer => "no answer that can be read",

@@ -251,6 +251,9 @@ pub struct News {
     /// ([`Call::look_again`]). None leaves that as it is. Kept to the millisecond, rounded
     /// up.
     pub due: Option<Timestamp>,
+    /// Whose word it is, where that matters: news of a call that another vendor has by then
+    /// is none.
+    pub vendor: Option<String>,
 }
 
 /// News of a call that is not known by its vendor's id.

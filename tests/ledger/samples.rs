@@ -129,7 +129,7 @@ pub fn fingerprint(of: u8) -> Fingerprint {
 }
 
 pub fn news(call: CallId, observation: Observation, second: i64) -> News {
-    News { call, observation, at: at(second), due: None }
+    News { call, observation, at: at(second), due: None, vendor: None }
 }
 
 pub fn accepted(vendor_call_id: &str) -> Observation {

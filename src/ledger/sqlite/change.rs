@@ -82,7 +82,12 @@ pub fn claim(
     // What waits is in no entry.
     let mut none = Released::default();
     let mut mark = |call, observation, entry| {
-        observe_one(connection, News { call, observation, at, due: None }, entry, &mut none)
+        observe_one(
+            connection,
+            News { call, observation, at, due: None, vendor: None },
+            entry,
+            &mut none,
+        )
     };
     let mut seen = HashSet::with_capacity(calls.len());
     for id in calls {
@@ -122,6 +127,9 @@ fn observe_one(
     let (key, entry, mut call) =
         read::keyed_call(connection, news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
     let entry = put.or(entry);
+    if news.vendor.is_some_and(|vendor| vendor != call.vendor) {
+        return Ok(call);
+    }
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
     let revision = call.revision;
     let mut changed = call.apply(news.observation, news.at);

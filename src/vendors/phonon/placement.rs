@@ -27,7 +27,9 @@ pub(super) fn read(lane: Lane, batch: &[Outgoing<'_>], reply: &HttpReply) -> Vec
             return for_all(batch, || Placement::Fault(fault_without_code(reply)));
         };
         let request_id = fields.id("requestid").readable();
-        return refused(batch, &Details::read(&fields), request_id, |_| fault_without_code(reply));
+        // It was read, and says something, though not what: it is an answer.
+        let fault = || Fault { unanswered: false, ..fault_without_code(reply) };
+        return refused(batch, &Details::read(&fields), request_id, |_| fault());
     };
     let details = Details::read(&answer.fields);
     let request_id = answer.request_id.clone().readable();
