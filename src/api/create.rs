@@ -1,10 +1,11 @@
 //! CreateCalls.
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::{
-    CallApi, answer, fingerprint, parse, refusal, render, retries::Asked, status, trailer,
+    CallApi, answer, deadline::within, fingerprint, parse, refusal, render, retries::Asked, status,
+    trailer,
 };
 use crate::{
     call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
@@ -28,7 +29,10 @@ impl CallApi {
         let order = order(request, self.gateway.requires_request_id())?;
         let request_id = order.request_id.clone();
         if validate_only {
-            return self.check(order, named.then_some(&request_id)).await;
+            let checked = self.check(order, named.then_some(&request_id));
+            return within(deadline, checked)
+                .await
+                .unwrap_or_else(|| Err(refusal::read_too_late()));
         }
         if repeated && !named {
             return Err(refusal::unnamed_repetition());
@@ -69,15 +73,6 @@ impl CallApi {
         }
         let prepared = self.gateway.prepare(order).map_err(failed)?;
         Ok(unplaced(shown(&prepared)?))
-    }
-}
-
-/// What comes of it before the deadline. Nothing is begun after it.
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        None => Some(work.await),
-        Some(at) if at <= Instant::now() => None,
-        Some(at) => timeout_at(at, work).await.ok(),
     }
 }
 

@@ -159,6 +159,13 @@ pub(super) fn deadline_exceeded(asked: Asked<'_>) -> Status {
         .of(asked)
 }
 
+/// The same of an RPC that only reads.
+pub(super) fn read_too_late() -> Status {
+    let message = "the deadline passed before the answer was there; nothing was to be sent";
+    Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message, Outlook::Same)
+        .of(Asked::READING)
+}
+
 /// The error of a stream: nothing was to be sent, and nothing is known of what others sent.
 pub(super) fn unread(error: &GatewayError) -> Status {
     let later = |reason, message, wait| {

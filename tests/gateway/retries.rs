@@ -3,18 +3,14 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use dialplane::{
-    api::Bound,
-    config::Listen,
-    proto::{
-        CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest,
-        call_service_client::CallServiceClient,
-    },
+use dialplane::proto::{
+    CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest,
+    call_service_client::CallServiceClient,
 };
-use tokio::sync::oneshot;
 use tonic::{Code, Request, Status};
 
 use crate::{
+    deadlines::Served,
     harness::{Explained, Gateway, six_systems, to, with_sandbox},
     joining::House,
 };
@@ -139,11 +135,8 @@ async fn a_gateway_may_ask_for_a_name() {
 async fn what_was_not_recorded_may_be_repeated_under_its_name() {
     let house = House::new();
     house.answer();
-    let bound = Bound::new(&Listen::Tcp("127.0.0.1:0".parse().unwrap())).await.unwrap();
-    let address = format!("http://{}", bound.tcp().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = bound.serve(house.gateway.clone(), async { drop(stopped.await) });
-    let server = tokio::spawn(server);
+    let Served { address, stop, server } = Served::start(&house).await;
+    let address = format!("http://{address}");
     let mut client = CallServiceClient::connect(address).await.unwrap();
     let mut failed = async |id: &str| {
         let status = client.create_calls(request(id, "", "+919900000100")).await.unwrap_err();
