@@ -163,7 +163,8 @@ fn respond(
             .map(|(position, violation)| (format!("calls[{position}]."), violation.clone()));
         let in_doubt =
             calls.iter().filter_map(|c| c.error.as_ref()).any(|e| e.dialed == Dialed::Maybe);
-        let first = (first.1, subject);
+        let others = first.0.failovers.len();
+        let first = trailer::First { error: first.1, subject, others };
         return Err(trailer::nothing_placed(asked, first, in_doubt, violations, response));
     }
     answer::shrink(&mut response.calls);
