@@ -3,9 +3,12 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use dialplane::proto::{
-    CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest,
-    call_service_client::CallServiceClient,
+use dialplane::{
+    call::Fingerprint,
+    proto::{
+        CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest,
+        call_service_client::CallServiceClient,
+    },
 };
 use tonic::{Code, Request, Status};
 
@@ -149,6 +152,13 @@ async fn what_was_not_recorded_may_be_repeated_under_its_name() {
     house.ledger.refusals.store(2, SeqCst);
     assert_eq!(failed("one").await, expected("LEDGER_UNAVAILABLE", "5000"));
     assert_eq!(failed("").await, expected("LEDGER_UNAVAILABLE", "-1"));
+    // While another one with this id is at the gateway, "no" would be a promise.
+    house.ledger.refusals.store(1, SeqCst);
+    let print = Fingerprint { digest: [1; 32], fields: Vec::new() };
+    let looked = house.gateway.recorded(&"one".parse().unwrap(), &print).await.unwrap();
+    let being_placed = ("BEING_PLACED".to_owned(), "maybe".to_owned(), "1000".to_owned());
+    assert_eq!(failed("one").await, being_placed);
+    drop(looked);
     house.gateway.stop();
     assert_eq!(failed("one").await, expected("STOPPING", "1000"));
     assert_eq!(failed("").await, expected("STOPPING", "-1"));
