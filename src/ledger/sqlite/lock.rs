@@ -234,6 +234,25 @@ mod tests {
         Tenancy::take(&url(&hard)).unwrap().end();
     }
 
+    /// Another process, which does not know what this one has.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn in_another_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, hard) = (directory.path().join("calls.db"), directory.path().join("hard.db"));
+        let first = Tenancy::take(&url(&path)).unwrap();
+        std::fs::hard_link(&path, &hard).unwrap();
+        let other = File::open(&hard).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        first.end();
+        other.try_lock().unwrap();
+        refused(&path);
+        drop(other);
+        // Dropped, it is unlocked though its descriptor stays.
+        drop(Tenancy::take(&url(&path)).unwrap());
+        File::open(&hard).unwrap().try_lock().unwrap();
+    }
+
     /// SQLite's own locks, by which one who closes the file sees that others have it open.
     #[cfg(target_os = "linux")]
     fn locks_on(path: &Path) -> usize {
