@@ -10,9 +10,9 @@ const MARGIN: usize = 16 * 1024;
 /// What is there for calls.
 pub(super) const MAX_CALLS_BYTES: usize = MAX_MESSAGE_BYTES - MARGIN;
 
-/// By how much a call may grow at most between being recorded and being answered,
-/// when it is cut down by [`shrink`]: the vendor's two ids, or an error as small as
-/// it can be told, and a new state.
+/// By how much a call may grow at most between being recorded and being answered, when it
+/// is cut down by [`shrink`]: an error as small as it can be told or else the vendor's id, an
+/// end, and another vendor of the route with a longer name, which shows a number.
 const MAX_GROWTH: usize = 460;
 
 /// The size of a call within an answer.
@@ -51,8 +51,8 @@ pub(super) fn fitting(calls: &[Call], extra: usize) -> usize {
 /// Cuts the calls to what an answer takes, where they are more: leaves out what
 /// GetCallResults gives as well.
 pub(super) fn shrink(calls: &mut [Call]) {
-    let total: usize = calls.iter().map(size).sum();
-    if total <= MAX_CALLS_BYTES {
+    let too_large = |calls: &[Call]| calls.iter().map(size).sum::<usize>() > MAX_CALLS_BYTES;
+    if !too_large(calls) {
         return;
     }
     for call in calls.iter_mut() {
@@ -61,53 +61,122 @@ pub(super) fn shrink(calls: &mut [Call]) {
         call.vendor_data = None;
         call.error = call.error.as_ref().map(status::render_small);
     }
-    // Accepted under two long ids and failed later: more than was reckoned with.
-    if calls.iter().map(size).sum::<usize>() > MAX_CALLS_BYTES {
+    // More than was reckoned with: long ids, and long errors besides for what failed later.
+    if too_large(calls) {
         calls.iter_mut().for_each(|call| call.vendor_request_id.clear());
+    }
+    if too_large(calls) {
+        let failed = calls.iter_mut().filter(|call| call.error.is_some());
+        failed.for_each(|call| call.vendor_call_id.clear());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::{
-        api::status::{Subject, render, render_small},
-        call::{CallError, Cause, VendorFault},
+        api::render,
+        call::{
+            self, CallError, CallState, Cause, Dialed, Fallback, Observation, ReportedState,
+            VendorFault, testing,
+        },
     };
 
-    #[test]
-    fn growth_is_bounded() {
-        let long = |n| "x".repeat(n);
-        let mut largest = 0;
-        for cause in Cause::ALL {
-            let error = CallError {
-                reason: long(48).into(),
-                vendor: Some(VendorFault {
-                    vendor: long(63),
-                    domain: "mobtexting.com".into(),
-                    code: Some(long(48)),
-                    message: long(200),
-                    http_status: Some(599),
-                    request_id: Some(long(128)),
-                }),
-                ..CallError::new(cause, "X", long(300))
-            };
-            let subject = Subject { vendor: &long(63), prefix: "calls[4999].", request_id: None };
-            largest = largest.max(render_small(&render(&error, subject)).encoded_len());
-        }
-        let failed = Call {
-            vendor_request_id: long(128),
-            end_time: Some(prost_types::Timestamp {
-                seconds: i64::from(u32::MAX),
-                nanos: 999_999_999,
+    /// What bounds let through that is longest, in characters of so many bytes.
+    fn long(character: char, bytes: usize) -> String {
+        let text = character.to_string().repeat(bytes / character.len_utf8());
+        format!("{text}{}", "x".repeat(bytes - text.len()))
+    }
+
+    fn error(cause: Cause, character: char, vendor: &str) -> CallError {
+        let said = long(character, 200);
+        CallError {
+            reason: long(character, 48).into(),
+            vendor: Some(VendorFault {
+                vendor: vendor.to_owned(),
+                domain: "mobtexting.com".into(),
+                code: Some(long(character, 48)),
+                message: said.clone(),
+                http_status: Some(599),
+                request_id: Some(long(character, 128)),
             }),
-            ..Call::default()
+            ..CallError::new(cause, "X", said)
+        }
+    }
+
+    /// So many calls fill an answer, as they are reckoned with when they are let in.
+    const COUNT: usize = 250;
+
+    /// A call, as it is recorded, with all that another one may have longer as short as can
+    /// be.
+    fn recorded() -> call::Call {
+        let mut call = testing::call(CallState::Scheduled);
+        call.vendor = "a".to_owned();
+        let vendor = "b".repeat(63);
+        call.fallbacks =
+            vec![Fallback { vendor, caller_id: Some("+123456789012345".parse().unwrap()) }];
+        call.order.labels.insert("of".to_owned(), "x".repeat(10_000));
+        let missing = MAX_CALLS_BYTES / COUNT - MAX_GROWTH - size(&render::call(&call));
+        call.order.labels.insert("of".to_owned(), "x".repeat(10_000 + missing));
+        call
+    }
+
+    /// The same after the longest way that a call can go, as far as one of its states.
+    fn ends(cause: Cause, character: char) -> Vec<call::Call> {
+        let now = Timestamp::new(i64::from(u32::MAX), 999_999_999).unwrap();
+        let mut call = recorded();
+        let to = call.fallbacks[0].vendor.clone();
+        let exhausted = error(Cause::Exhausted, character, "a");
+        let accepted = Observation::Accepted {
+            vendor_call_id: Some(long(character, 128)),
+            vendor_request_id: Some(long(character, 128)),
+            data: [("said".to_owned(), long(character, 8_000).into())].into_iter().collect(),
         };
-        let accepted =
-            Call { vendor_call_id: long(128), vendor_request_id: long(128), ..Call::default() };
-        // Tags and length prefixes, and numbers that grow: revision, update time.
-        let room = 24;
-        assert!(failed.encoded_len() + largest + room <= MAX_GROWTH, "{largest}");
-        assert!(accepted.encoded_len() + room <= MAX_GROWTH);
+        let failed =
+            CallError { dialed: Dialed::Maybe, ..error(Cause::Unreadable, character, &to) };
+        let reported = ReportedState {
+            state: Some(CallState::Failed),
+            error: Some(failed),
+            ..ReportedState::default()
+        };
+        call.apply(Observation::Dispatching, now);
+        call.apply(Observation::FailedOver { error: exhausted, to: to.clone() }, now);
+        call.apply(Observation::Dispatching, now);
+        let mut refused = call.clone();
+        refused.apply(Observation::Failed(error(cause, character, &to)), now);
+        call.apply(accepted, now);
+        let taken = call.clone();
+        call.apply(Observation::Reported { report: reported, asked: false }, now);
+        let states = [refused.state, taken.state, call.state];
+        assert!(states[0] == CallState::Failed || cause == Cause::InDoubt);
+        assert_eq!(states[1..], [CallState::Accepted, CallState::Failed]);
+        let mut ends = vec![refused, taken, call];
+        for call in &mut ends {
+            call.revision = u64::MAX;
+        }
+        ends
+    }
+
+    #[test]
+    fn what_is_let_in_fits_whatever_becomes_of_it() {
+        let before = render::call(&recorded());
+        assert_eq!(fits(std::iter::repeat_n((&before, true), COUNT)), Ok(()));
+        assert!(fits(std::iter::repeat_n((&before, true), COUNT + 1)).is_err());
+        for cause in Cause::ALL {
+            for character in ['x', 'é', '…', '📞'] {
+                for end in ends(cause, character) {
+                    let mut calls = vec![render::call(&end); COUNT];
+                    shrink(&mut calls);
+                    let total: usize = calls.iter().map(size).sum();
+                    let state = end.state;
+                    assert!(total <= MAX_CALLS_BYTES, "{cause:?} {character} {state:?}: {total}");
+                    let call = &calls[0];
+                    assert_eq!(call.error.is_some(), end.error.is_some());
+                    assert_eq!(call.vendor, end.vendor);
+                }
+            }
+        }
     }
 }

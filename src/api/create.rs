@@ -1,14 +1,15 @@
 //! CreateCalls.
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::{
-    CallApi, answer, fingerprint, parse, refusal, render, retries::Asked, status, trailer,
+    CallApi, answer, deadline::within, fingerprint, parse, refusal, render, retries::Asked, status,
+    trailer,
 };
 use crate::{
     call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
-    gateway::{CreateOrder, Created, Prepared},
+    gateway::{CreateOrder, Created, Looked, Prepared},
     proto::{self, CreateCallsRequest, CreateCallsResponse},
 };
 
@@ -28,7 +29,10 @@ impl CallApi {
         let order = order(request, self.gateway.requires_request_id())?;
         let request_id = order.request_id.clone();
         if validate_only {
-            return self.check(order, named.then_some(&request_id)).await;
+            let checked = self.check(order, named.then_some(&request_id));
+            return within(deadline, checked)
+                .await
+                .unwrap_or_else(|| Err(refusal::read_too_late()));
         }
         if repeated && !named {
             return Err(refusal::unnamed_repetition());
@@ -38,14 +42,19 @@ impl CallApi {
         let late = || refusal::deadline_exceeded(asked);
         // Before anything that may have changed since: routes, limits, a stop. Who
         // repeats a request wants to know what became of it.
+        let mut announced = None;
         if named {
             let recorded = self.gateway.recorded(&request_id, &order.fingerprint);
             let recorded = within(deadline, recorded).await.ok_or_else(late)?;
-            if let Some(created) = recorded.map_err(failed)? {
-                return respond(created, asked, &request_id);
+            match recorded.map_err(failed)? {
+                Looked::Before(created) => return respond(created, asked, &request_id),
+                Looked::New(new) => announced = Some(new),
             }
         }
-        let prepared = self.gateway.prepare(order).map_err(failed)?;
+        let mut prepared = self.gateway.prepare(order).map_err(failed)?;
+        if let Some(announced) = announced {
+            prepared = prepared.announced(announced);
+        }
         shown(&prepared)?;
         let created = within(deadline, self.gateway.create(prepared)).await.ok_or_else(late)?;
         respond(created.map_err(failed)?, asked, &request_id)
@@ -64,15 +73,6 @@ impl CallApi {
         }
         let prepared = self.gateway.prepare(order).map_err(failed)?;
         Ok(unplaced(shown(&prepared)?))
-    }
-}
-
-/// What comes of it before the deadline. Nothing is begun after it.
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        None => Some(work.await),
-        Some(at) if at <= Instant::now() => None,
-        Some(at) => timeout_at(at, work).await.ok(),
     }
 }
 
@@ -163,7 +163,8 @@ fn respond(
             .map(|(position, violation)| (format!("calls[{position}]."), violation.clone()));
         let in_doubt =
             calls.iter().filter_map(|c| c.error.as_ref()).any(|e| e.dialed == Dialed::Maybe);
-        let first = (first.1, subject);
+        let others = first.0.failovers.len();
+        let first = trailer::First { error: first.1, subject, others };
         return Err(trailer::nothing_placed(asked, first, in_doubt, violations, response));
     }
     answer::shrink(&mut response.calls);

@@ -2,17 +2,42 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, codegen::http};
+
+/// When the headers of a request were there. The caller's time runs from then on, and so does
+/// the transport's own timer; a handler runs only once it has the whole body.
+#[derive(Debug, Clone, Copy)]
+struct Arrived(Instant);
+
+/// Notes when a request came, before its body is read.
+pub(super) fn note_arrival<B>(mut request: http::Request<B>) -> http::Request<B> {
+    request.extensions_mut().insert(Arrived(Instant::now()));
+    request
+}
 
 /// The moment at which an answer has to be on its way, a little before the caller's
 /// own clock runs out. None without a deadline.
-pub(super) fn of(metadata: &MetadataMap) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let left = parse(text)?;
-    // Fire before the transport's own timer, which would answer without details.
-    let margin = (left / 20).clamp(Duration::from_millis(2), Duration::from_millis(100));
-    Instant::now().checked_add(left.saturating_sub(margin))
+pub(super) fn of<T>(request: &Request<T>) -> Option<Instant> {
+    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let given = parse(text)?;
+    let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
+    // Fire before the transport's own timer, which would answer without details, and with
+    // CANCELLED, which proxies repeat.
+    let margin = (given / 20).clamp(Duration::from_millis(2), Duration::from_millis(100));
+    arrived.checked_add(given.saturating_sub(margin))
+}
+
+/// What comes of it before the deadline. Nothing is begun after it.
+pub(super) async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    match deadline {
+        None => Some(work.await),
+        Some(at) if at <= Instant::now() => None,
+        Some(at) => timeout_at(at, work).await.ok(),
+    }
 }
 
 /// Up to eight digits and a unit.
@@ -36,6 +61,37 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn request(given: &str) -> Request<()> {
+        let mut request = Request::new(());
+        request.metadata_mut().insert("grpc-timeout", given.parse().unwrap());
+        request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_runs_from_the_headers_on() {
+        let arrived = Instant::now();
+        let noted = note_arrival(http::Request::new(()));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        let mut late = request("10S");
+        *late.extensions_mut() = noted.extensions().clone();
+        assert_eq!(of(&late), arrived.checked_add(Duration::from_millis(9_900)));
+        // Where nobody noted it, from now on.
+        assert_eq!(of(&request("1S")), Instant::now().checked_add(Duration::from_millis(950)));
+        assert_eq!(of(&Request::new(())), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_begun_once_it_has_passed() {
+        let now = Instant::now();
+        let began = std::cell::Cell::new(false);
+        assert_eq!(within(Some(now), async { began.set(true) }).await, None);
+        assert!(!began.get());
+        let soon = Some(now + Duration::from_millis(1));
+        assert_eq!(within(soon, async { began.set(true) }).await, Some(()));
+        assert_eq!(within(soon, std::future::pending::<()>()).await, None);
+        assert_eq!(within(None, async { 7 }).await, Some(7));
+    }
 
     #[test]
     fn reads_what_grpc_sends() {

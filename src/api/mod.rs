@@ -68,7 +68,7 @@ impl CallService for CallApi {
         &self,
         request: Request<CreateCallsRequest>,
     ) -> Result<Response<CreateCallsResponse>, Status> {
-        let deadline = deadline::of(request.metadata());
+        let deadline = deadline::of(&request);
         let repeated = retries::is_repeated(request.metadata());
         self.create(request.into_inner(), deadline, repeated).await.map(Response::new)
     }
@@ -77,7 +77,7 @@ impl CallService for CallApi {
         &self,
         request: Request<GetCallResultsRequest>,
     ) -> Result<Response<GetCallResultsResponse>, Status> {
-        let deadline = deadline::of(request.metadata());
+        let deadline = deadline::of(&request);
         self.results(request.into_inner(), deadline).await.map(Response::new)
     }
 

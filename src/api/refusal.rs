@@ -159,6 +159,13 @@ pub(super) fn deadline_exceeded(asked: Asked<'_>) -> Status {
         .of(asked)
 }
 
+/// The same of an RPC that only reads.
+pub(super) fn read_too_late() -> Status {
+    let message = "the deadline passed before the answer was there; nothing was to be sent";
+    Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message, Outlook::Same)
+        .of(Asked::READING)
+}
+
 /// The error of a stream: nothing was to be sent, and nothing is known of what others sent.
 pub(super) fn unread(error: &GatewayError) -> Status {
     let later = |reason, message, wait| {
@@ -218,6 +225,10 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
         GatewayError::Unasked(error) => {
             tracing::error!(%error, "the ledger could not be asked about a request id");
             later(Code::Unavailable, "LEDGER_UNAVAILABLE", &message, LEDGER_WAIT).in_doubt()
+        }
+        // Its repetition joins the other one, or is the first.
+        GatewayError::BeingPlaced(_) => {
+            later(Code::Unavailable, "BEING_PLACED", &message, SHORT_WAIT).in_doubt()
         }
         GatewayError::Stopping => later(Code::Unavailable, "STOPPING", &message, SHORT_WAIT),
         // Not INTERNAL, which proxies repeat: its calls may have been sent.
@@ -298,6 +309,7 @@ mod tests {
             (LedgerError::Overloaded(7).into(), Code::ResourceExhausted, "no", 1_000),
             (failed().into(), Code::Unavailable, "no", 5_000),
             (GatewayError::Unasked(failed()), Code::Unavailable, "maybe", 5_000),
+            (GatewayError::BeingPlaced(id.clone()), Code::Unavailable, "maybe", 1_000),
             (GatewayError::Broken, Code::Unknown, "maybe", -1),
             (reused(None), Code::AlreadyExists, "no", -1),
             (reused(Some("calls[3].to".into())), Code::AlreadyExists, "no", -1),
@@ -319,7 +331,8 @@ mod tests {
                 assert_eq!(dialed_of(&status), dialed, "{error:?}");
             }
             // Only a caller's own id is looked up before anything else.
-            let is_of_a_name = matches!(error, GatewayError::Unasked(_));
+            let is_of_a_name =
+                matches!(error, GatewayError::Unasked(_) | GatewayError::BeingPlaced(_));
             assert!(dialed == "no" || is_of_a_name || !REPEATED.contains(&code), "{error:?}");
         }
     }

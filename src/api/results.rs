@@ -8,7 +8,8 @@ use tonic::Status;
 use tonic_types::pb;
 
 use super::{
-    CallApi, DEFAULT_PATIENCE, answer, page_token, refusal, render, retries::Asked, status,
+    CallApi, DEFAULT_PATIENCE, answer, deadline::within, page_token, refusal, render,
+    retries::Asked, status,
 };
 use crate::{
     call::{MAX_SELECTED, Selector, Violation},
@@ -27,6 +28,11 @@ impl CallApi {
         deadline: Option<Instant>,
     ) -> Result<GetCallResultsResponse, Status> {
         let query = query(request, deadline).map_err(|wrong| refusal::invalid_request(&wrong))?;
+        let read = within(deadline, self.read(query)).await;
+        read.unwrap_or_else(|| Err(refusal::read_too_late()))
+    }
+
+    async fn read(&self, query: ResultsQuery) -> Result<GetCallResultsResponse, Status> {
         let (selector, after) = (query.selector.clone(), query.after);
         let failed = |error| refusal::gateway_error(&error, Asked::READING);
         let Results { mut page, warnings } = self.gateway.results(query).await.map_err(failed)?;

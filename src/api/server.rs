@@ -7,8 +7,9 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::server::HealthReporter;
+use tower::util::MapRequestLayer;
 
-use super::{CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES};
+use super::{CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, deadline};
 use crate::{
     config::Listen,
     gateway::Gateway,
@@ -120,6 +121,7 @@ impl Bound {
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(MapRequestLayer::new(deadline::note_arrival))
             .add_service(calls)
             .add_service(health)
             .add_service(reflection().build_v1()?)

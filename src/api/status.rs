@@ -90,7 +90,13 @@ pub(super) fn render_small(status: &pb::Status) -> pb::Status {
         })
         .into_iter()
         .collect();
-    pb::Status { code: status.code, message: shorten(&status.message, 60), details }
+    // In bytes: what a vendor says may take four of them for a character.
+    let message = &status.message;
+    let message = match message.get(..message.floor_char_boundary(60)) {
+        Some(start) if start.len() < message.len() => format!("{start}…"),
+        _ => message.clone(),
+    };
+    pb::Status { code: status.code, message, details }
 }
 
 pub(super) fn error_info(error: &CallError, subject: Subject<'_>) -> ErrorInfo {

@@ -149,7 +149,7 @@ impl Running {
             }
         });
         self.ledger.close().await;
-        drop(self.tenancy);
+        self.tenancy.end();
     }
 }
 

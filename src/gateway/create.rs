@@ -26,7 +26,7 @@ pub struct Created {
 impl Gateway {
     /// Records the calls and hands them to their vendors. For who has the request's seat.
     pub(super) async fn run(self, prepared: Prepared) -> Result<Created, GatewayError> {
-        let Prepared { request_id, fingerprint, create_time, mut calls } = prepared;
+        let Prepared { request_id, fingerprint, create_time, mut calls, .. } = prepared;
         // More than fits into the semaphore can't come: a request has 5,000 calls at most.
         let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let waiting = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);

@@ -12,6 +12,9 @@
 //!   seat was seen free *after* the record was seen: a request is recorded once, and then its
 //!   work can't begin again. In the other order (seat free, then record) the work may have
 //!   begun in between, and its half-way state would be told as the answer.
+//! - Who looks an id up is *announced* until it has the seat, has joined, or has gone. So
+//!   somebody who fails with nothing recorded knows whether another one may place the same
+//!   calls still, and is not told then that nobody is dialled.
 
 use std::{
     collections::HashMap,
@@ -23,7 +26,7 @@ use tokio::sync::watch;
 use super::{Created, Gateway, GatewayError, Prepared};
 use crate::{
     call::{Fingerprint, Position, RequestId, Selector},
-    ledger::RequestRecord,
+    ledger::{LedgerError, RequestRecord},
 };
 
 type Outcome = Result<Created, GatewayError>;
@@ -31,7 +34,33 @@ type Outcome = Result<Created, GatewayError>;
 /// The requests that are being placed. Takes memory for these alone: their waiters share one
 /// outcome, and it goes with the last of them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InFlight(Arc<Mutex<HashMap<RequestId, Flight>>>);
+pub(super) struct InFlight(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    flights: HashMap<RequestId, Flight>,
+    /// How many look an id up, and may place it next.
+    announced: HashMap<RequestId, usize>,
+}
+
+/// A request that is being looked up and may be placed: others with its id are not told
+/// meanwhile that nothing comes of it.
+#[derive(Debug)]
+pub struct Announced {
+    all: InFlight,
+    id: RequestId,
+    given_up: bool,
+}
+
+/// What is known of a request id.
+#[derive(Debug)]
+pub enum Looked {
+    /// Nothing. [`Prepared::announced`] takes it on to the request that is placed; dropped, it
+    /// says that this one places nothing.
+    New(Announced),
+    /// The answer to give again.
+    Before(Created),
+}
 
 #[derive(Debug)]
 struct Flight {
@@ -60,29 +89,72 @@ enum Found {
 }
 
 impl InFlight {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Flight>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the seat, or joins who has it.
-    fn take(&self, id: &RequestId, fingerprint: &Fingerprint) -> Result<Found, GatewayError> {
-        let mut flights = self.lock();
-        if let Some(flight) = flights.get(id) {
+    fn announce(&self, id: &RequestId) -> Announced {
+        *self.lock().announced.entry(id.clone()).or_default() += 1;
+        Announced { all: self.clone(), id: id.clone(), given_up: false }
+    }
+
+    /// Takes the seat, or joins who has it. Who was announced is no more, at the same moment.
+    fn take(
+        &self,
+        id: &RequestId,
+        fingerprint: &Fingerprint,
+        announced: &mut Option<Announced>,
+    ) -> Result<Found, GatewayError> {
+        let mut table = self.lock();
+        if let Some(announced) = announced {
+            announced.give_up(&mut table);
+        }
+        if let Some(flight) = table.flights.get(id) {
             return flight.join(id, fingerprint).map(Found::Taken);
         }
         let (sender, outcome) = watch::channel(None);
-        flights.insert(id.clone(), Flight { fingerprint: fingerprint.clone(), outcome });
+        table.flights.insert(id.clone(), Flight { fingerprint: fingerprint.clone(), outcome });
         let all = self.clone();
         Ok(Found::Free(Seat { all, id: id.clone(), outcome: sender, told: None }))
     }
 
-    /// Joins who has the seat, if somebody has it.
+    /// Joins who has the seat, if somebody has it; then who was announced is no more.
     fn join(
         &self,
         id: &RequestId,
         fingerprint: &Fingerprint,
+        announced: Option<&mut Announced>,
     ) -> Result<Option<Waiter>, GatewayError> {
-        self.lock().get(id).map(|flight| flight.join(id, fingerprint)).transpose()
+        let mut table = self.lock();
+        let Some(flight) = table.flights.get(id) else { return Ok(None) };
+        let waiter = flight.join(id, fingerprint)?;
+        if let Some(announced) = announced {
+            announced.give_up(&mut table);
+        }
+        Ok(Some(waiter))
+    }
+}
+
+impl Announced {
+    fn give_up(&mut self, table: &mut Table) {
+        if std::mem::replace(&mut self.given_up, true) {
+            return;
+        }
+        match table.announced.get_mut(&self.id) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                table.announced.remove(&self.id);
+            }
+        }
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        if !self.given_up {
+            let all = self.all.clone();
+            self.give_up(&mut all.lock());
+        }
     }
 }
 
@@ -106,8 +178,15 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         // Given back before anybody hears of it: who has the answer finds the seat free.
-        self.all.lock().remove(&self.id);
-        if let Some(outcome) = self.told.take() {
+        let others = {
+            let mut table = self.all.lock();
+            table.flights.remove(&self.id);
+            table.announced.contains_key(&self.id)
+        };
+        if let Some(mut outcome) = self.told.take() {
+            if others && outcome.as_ref().is_err_and(nothing_was_recorded) {
+                outcome = Err(GatewayError::BeingPlaced(self.id.clone()));
+            }
             self.outcome.send_replace(Some(outcome));
         }
     }
@@ -138,10 +217,11 @@ impl Gateway {
     /// # Errors
     /// When nothing was sent: the id was used for another payload, or the ledger does
     /// not take the calls. [`GatewayError::Broken`] when the work ended by a defect.
-    pub async fn create(&self, prepared: Prepared) -> Result<Created, GatewayError> {
+    pub async fn create(&self, mut prepared: Prepared) -> Result<Created, GatewayError> {
         // Counted before the look at it, so that a stop waits for what it did not prevent.
         let counted = self.inner.tasks.token();
-        let seat = match self.inner.in_flight.take(&prepared.request_id, &prepared.fingerprint)? {
+        let Prepared { request_id, fingerprint, announced, .. } = &mut prepared;
+        let seat = match self.inner.in_flight.take(request_id, fingerprint, announced)? {
             Found::Free(seat) => seat,
             Found::Taken(first) => return first.repeated().await,
         };
@@ -159,8 +239,8 @@ impl Gateway {
         own.outcome().await
     }
 
-    /// What is recorded of a request id, or comes of it at this moment: the answer to give
-    /// again. None when it is new.
+    /// What is recorded of a request id, or comes of it at this moment. Whoever means to
+    /// place it afterwards looks here first.
     ///
     /// # Errors
     /// When it was used for another payload, or the ledger can't be asked; and with the error
@@ -169,16 +249,18 @@ impl Gateway {
         &self,
         id: &RequestId,
         fingerprint: &Fingerprint,
-    ) -> Result<Option<Created>, GatewayError> {
+    ) -> Result<Looked, GatewayError> {
+        let in_flight = &self.inner.in_flight;
+        let mut announced = in_flight.announce(id);
         // In memory first, which spares the ledger; then, once there is a record, again.
-        if let Some(first) = self.inner.in_flight.join(id, fingerprint)? {
-            return first.repeated().await.map(Some);
+        if let Some(first) = in_flight.join(id, fingerprint, Some(&mut announced))? {
+            return first.repeated().await.map(Looked::Before);
         }
-        let Some(record) = self.request(id).await? else { return Ok(None) };
-        if let Some(first) = self.inner.in_flight.join(id, fingerprint)? {
-            return first.repeated().await.map(Some);
+        let Some(record) = self.request(id).await? else { return Ok(Looked::New(announced)) };
+        if let Some(first) = in_flight.join(id, fingerprint, Some(&mut announced))? {
+            return first.repeated().await.map(Looked::Before);
         }
-        self.replay(id, fingerprint, record).await.map(Some)
+        self.replay(id, fingerprint, record).await.map(Looked::Before)
     }
 
     /// Whether a request id may have this payload: it is new, or its payload is this one.
@@ -191,7 +273,7 @@ impl Gateway {
         id: &RequestId,
         fingerprint: &Fingerprint,
     ) -> Result<(), GatewayError> {
-        if self.inner.in_flight.join(id, fingerprint)?.is_some() {
+        if self.inner.in_flight.join(id, fingerprint, None)?.is_some() {
             return Ok(());
         }
         match self.request(id).await? {
@@ -222,6 +304,23 @@ impl Gateway {
     }
 }
 
+/// Whether an error says that its request is not recorded, so that it is as good as never
+/// asked. The others say that it is, may be, or was for another payload.
+fn nothing_was_recorded(error: &GatewayError) -> bool {
+    match error {
+        GatewayError::Ledger(LedgerError::Uncertain(_))
+        | GatewayError::RequestIdReused { .. }
+        | GatewayError::Unasked(_)
+        | GatewayError::BeingPlaced(_)
+        | GatewayError::Broken => false,
+        GatewayError::Ledger(_)
+        | GatewayError::Overloaded
+        | GatewayError::Stopping
+        | GatewayError::UnknownRoute { .. }
+        | GatewayError::NoSuchCalls(_) => true,
+    }
+}
+
 /// The digest decides; the fields only say where they differ.
 fn same_payload(
     id: &RequestId,
@@ -235,72 +334,4 @@ fn same_payload(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn print(digest: u8) -> Fingerprint {
-        Fingerprint { digest: [digest; 32], fields: Vec::new() }
-    }
-
-    fn seat(all: &InFlight) -> Seat {
-        match all.take(&"one".parse().unwrap(), &print(1)).unwrap() {
-            Found::Free(seat) => seat,
-            Found::Taken(_) => panic!("taken"),
-        }
-    }
-
-    fn joined(all: &InFlight) -> Waiter {
-        all.join(&"one".parse().unwrap(), &print(1)).unwrap().unwrap()
-    }
-
-    #[tokio::test]
-    async fn who_joins_gets_what_the_first_gets_whenever_it_looks() {
-        let all = InFlight::default();
-        let first = seat(&all);
-        let (own, early, late) = (first.waiter(), joined(&all), joined(&all));
-        let early = tokio::spawn(early.repeated());
-        first.settle(Ok(Created { calls: Vec::new().into(), replayed: false }));
-        assert!(!own.outcome().await.unwrap().replayed);
-        let (early, late) = (early.await.unwrap().unwrap(), late.repeated().await.unwrap());
-        assert!(early.replayed && late.replayed);
-        assert!(all.lock().is_empty(), "nothing is kept of what is over");
-    }
-
-    #[tokio::test]
-    async fn another_payload_does_not_wait_and_another_id_has_a_seat_of_its_own() {
-        let all = InFlight::default();
-        let _first = seat(&all);
-        let one: RequestId = "one".parse().unwrap();
-        for found in [all.join(&one, &print(2)).err(), all.take(&one, &print(2)).err()] {
-            assert!(matches!(found, Some(GatewayError::RequestIdReused { .. })));
-        }
-        let two = all.take(&"two".parse().unwrap(), &print(2)).unwrap();
-        assert!(matches!(two, Found::Free(_)));
-    }
-
-    #[tokio::test]
-    async fn work_that_panics_lets_its_waiters_go() {
-        let all = InFlight::default();
-        let first = seat(&all);
-        let waiter = joined(&all);
-        let work = tokio::spawn(async move {
-            let _seat = first;
-            panic!("a defect");
-        });
-        assert!(work.await.is_err());
-        assert!(matches!(waiter.repeated().await, Err(GatewayError::Broken)));
-        // And the id is free for another try.
-        seat(&all).settle(Err(GatewayError::Stopping));
-    }
-
-    #[tokio::test]
-    async fn a_seat_that_is_taken_again_is_not_given_back_by_the_one_before() {
-        let all = InFlight::default();
-        let first = seat(&all);
-        first.settle(Err(GatewayError::Overloaded));
-        let second = seat(&all);
-        let waiter = joined(&all);
-        second.settle(Err(GatewayError::Stopping));
-        assert!(matches!(waiter.repeated().await, Err(GatewayError::Stopping)));
-    }
-}
+mod tests;

@@ -54,6 +54,7 @@ pub use clock::Clock;
 pub use create::Created;
 pub use deliver::Delivered;
 pub use failover::{Row as FailoverRow, TABLE as FAILOVER};
+pub use idempotency::{Announced, Looked};
 pub use prepare::{CreateOrder, Draft, Prepared};
 pub use pushes::PushCounts;
 pub use recover::Recovery;
@@ -133,6 +134,9 @@ pub enum GatewayError {
         "the ledger is not available, so it is not known whether this request was seen before; repeat the very same request"
     )]
     Unasked(#[source] LedgerError),
+    /// Nothing came of this try, but another one with the same id may place the calls still.
+    #[error("another request with request_id {0} may still be placed; repeat it")]
+    BeingPlaced(RequestId),
     /// Calls that were to be watched are not there.
     #[error("there is no call {}", .0.join(", "))]
     NoSuchCalls(Vec<String>),

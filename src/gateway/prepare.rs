@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{Gateway, GatewayError, account::Account};
+use super::{Announced, Gateway, GatewayError, account::Account};
 use crate::{
     call::{
         Call, CallError, CallId, CallState, Cause, Fallback, Fingerprint, Order, RequestId,
@@ -44,8 +44,17 @@ pub struct Prepared {
     pub(super) request_id: RequestId,
     pub(super) fingerprint: Fingerprint,
     pub(super) create_time: Timestamp,
+    /// Set for one whose id was looked up.
+    pub(super) announced: Option<Announced>,
     /// In the order of the request. Those that are wrong have failed already.
     pub calls: Vec<Call>,
+}
+
+impl Prepared {
+    /// Of a request whose id was looked up before.
+    pub fn announced(self, announced: Announced) -> Self {
+        Self { announced: Some(announced), ..self }
+    }
 }
 
 impl Gateway {
@@ -65,7 +74,7 @@ impl Gateway {
         if all_or_nothing {
             refuse_all_if_one_is_wrong(&mut calls, now);
         }
-        Ok(Prepared { request_id, fingerprint, create_time: now, calls })
+        Ok(Prepared { request_id, fingerprint, create_time: now, announced: None, calls })
     }
 
     /// The route of this name.

@@ -54,6 +54,8 @@ pub struct Watched {
     pub looked: Gate,
     /// Before a request is recorded.
     pub recording: Gate,
+    /// Before calls are read.
+    pub paging: Gate,
     /// So many requests are not recorded.
     pub refusals: AtomicUsize,
 }
@@ -70,6 +72,7 @@ impl Watched {
             looking: Gate::new(),
             looked: Gate::new(),
             recording: Gate::new(),
+            paging: Gate::new(),
             refusals: AtomicUsize::new(0),
         }
     }
@@ -172,6 +175,7 @@ impl Ledger for Watched {
         after: Position,
         limit: usize,
     ) -> Result<Page, LedgerError> {
+        self.paging.pass().await;
         self.sqlite.page(selector, after, limit).await
     }
 

@@ -91,12 +91,17 @@ async fn when_all_refuse_the_last_ones_error_is_the_answer() {
         (error.code, error.info.reason.as_str(), error.meta("dialed"), error.meta("vendor")),
         (Code::ResourceExhausted, "TOO_MANY_REQUESTS", "no", "three")
     );
+    assert!(error.message.starts_with("after 2 other vendors did not dial: "), "{}", error.message);
+    let packed = error.packed();
+    let packed: Vec<_> =
+        tries(&packed.calls[0]).into_iter().map(|(v, e)| (v, e.info.reason)).collect();
     let call = recorded(&mut gateway, "R1").await;
     assert_eq!((call.state(), call.vendor.as_str()), (CallState::Failed, "three"));
     assert_eq!(Explained::of_call(&call).info.reason, "TOO_MANY_REQUESTS");
     let told: Vec<_> = tries(&call).into_iter().map(|(v, e)| (v, e.info.reason)).collect();
     let expected = [("one", "VENDOR_UNREACHABLE"), ("two", "INSUFFICIENT_BALANCE")];
     assert_eq!(told, expected.map(|(vendor, reason)| (vendor, reason.to_owned())));
+    assert_eq!(packed, told, "the error tells of them too");
     // The repetition gives the recorded answer; nobody is asked again.
     let again = Explained::of(&gateway.send(request("R1", "all")).await.unwrap_err());
     assert_eq!((again.code, again.info), (error.code, error.info));

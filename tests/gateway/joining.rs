@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use dialplane::{
     call::{CallState, Fingerprint, Order, RequestId},
     config::Config,
-    gateway::{Clock, CreateOrder, Created, Draft, Gateway, GatewayError, Prepared},
+    gateway::{Clock, CreateOrder, Created, Draft, Gateway, GatewayError, Looked, Prepared},
     http::{Failure, HttpReply, HttpRequest, Line},
     ledger::Ledger,
 };
@@ -102,7 +102,7 @@ impl House {
     }
 
     /// Looks for the request.
-    fn look(&self) -> JoinHandle<Result<Option<Created>, GatewayError>> {
+    fn look(&self) -> JoinHandle<Result<Looked, GatewayError>> {
         let gateway = self.gateway.clone();
         tokio::spawn(async move { gateway.recorded(&id(), &print(1)).await })
     }
@@ -138,6 +138,14 @@ async fn reached(gate: &Semaphore) {
     gate.acquire().await.unwrap().forget();
 }
 
+/// What was there already.
+fn before(looked: Looked) -> Created {
+    match looked {
+        Looked::Before(created) => created,
+        Looked::New(_) => panic!("it is new"),
+    }
+}
+
 fn accepted(first: &Created, second: &Created) {
     assert!(!first.replayed && second.replayed);
     assert_eq!(first.calls, second.calls);
@@ -159,7 +167,7 @@ async fn who_comes_while_it_is_dialled_waits_for_the_same_answer() {
     house.gateway.may_use(&id, &print).await.unwrap();
     house.answer();
     let first = first.await.unwrap().unwrap();
-    accepted(&first, &looking.await.unwrap().unwrap());
+    accepted(&first, &before(looking.await.unwrap()));
     accepted(&first, &placing.await.unwrap());
     house.end(1).await;
 }
@@ -210,7 +218,7 @@ async fn who_saw_nothing_in_memory_and_then_a_record_joins() {
     }
     assert!(!second.is_finished());
     house.answer();
-    accepted(&first.await.unwrap().unwrap(), &second.await.unwrap().unwrap().unwrap());
+    accepted(&first.await.unwrap().unwrap(), &before(second.await.unwrap().unwrap()));
     house.end(1).await;
 }
 
@@ -228,7 +236,7 @@ async fn who_saw_a_record_and_nobody_afterwards_is_told_the_end() {
     house.answer();
     let first = first.await.unwrap().unwrap();
     house.ledger.looked.open.send_replace(true);
-    accepted(&first, &second.await.unwrap().unwrap().unwrap());
+    accepted(&first, &before(second.await.unwrap().unwrap()));
     house.end(1).await;
 }
 
@@ -242,8 +250,11 @@ async fn who_saw_neither_and_comes_when_all_is_over_gets_what_is_recorded() {
     house.answer();
     let first = first.await.unwrap().unwrap();
     house.ledger.looked.open.send_replace(true);
-    assert!(second.await.unwrap().unwrap().is_none(), "as it was when it was looked at");
-    accepted(&first, &house.gateway.create(house.prepared(1)).await.unwrap());
+    let Looked::New(announced) = second.await.unwrap().unwrap() else {
+        panic!("not as it was when it was looked at");
+    };
+    let prepared = house.prepared(1).announced(announced);
+    accepted(&first, &house.gateway.create(prepared).await.unwrap());
     house.end(1).await;
 }
 
@@ -266,6 +277,60 @@ async fn a_refusal_of_the_ledger_is_the_answer_for_all_who_wait() {
     house.end(1).await;
 }
 
+/// A request that was looked up, and whose place nobody has.
+async fn looked_up(house: &House) -> JoinHandle<Result<Looked, GatewayError>> {
+    house.ledger.looked.open.send_replace(false);
+    let looking = house.look();
+    reached(&house.ledger.looked.reached).await;
+    looking
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_nothing_comes_of_it_while_another_one_may_place_it_still() {
+    let house = House::new();
+    let early = looked_up(&house).await;
+    // Another one takes the place meanwhile, a third joins it, and nothing is recorded.
+    house.ledger.refusals.store(1, SeqCst);
+    house.ledger.recording.open.send_replace(false);
+    let late = house.place();
+    reached(&house.ledger.recording.reached).await;
+    let mut joined = pin!(house.gateway.create(house.prepared(1)));
+    assert!(joined.as_mut().now_or_never().is_none());
+    house.ledger.recording.open.send_replace(true);
+    for error in [late.await.unwrap().unwrap_err(), joined.await.unwrap_err()] {
+        assert!(matches!(error, GatewayError::BeingPlaced(_)), "{error}");
+    }
+    // Then the early one finds the place free.
+    house.ledger.looked.open.send_replace(true);
+    let Looked::New(announced) = early.await.unwrap().unwrap() else { panic!("it is new") };
+    house.answer();
+    let placed = house.gateway.create(house.prepared(1).announced(announced)).await.unwrap();
+    assert!(!placed.replayed);
+    assert_eq!(placed.calls[0].state, CallState::Accepted);
+    house.end(1).await;
+}
+
+#[tokio::test]
+async fn who_looked_it_up_and_left_places_nothing() {
+    let house = House::new();
+    let early = looked_up(&house).await;
+    early.abort();
+    assert!(early.await.unwrap_err().is_cancelled());
+    house.ledger.refusals.store(1, SeqCst);
+    let error = house.gateway.create(house.prepared(1)).await.unwrap_err();
+    assert!(matches!(error, GatewayError::Ledger(_)), "{error}");
+    // Nor does who looked and found it new, and is not placed: a stop is certain then.
+    house.ledger.looked.open.send_replace(true);
+    let looked = house.gateway.recorded(&id(), &print(1)).await.unwrap();
+    house.gateway.stop();
+    let stopped = |error| matches!(error, GatewayError::Stopping);
+    let error = house.gateway.create(house.prepared(1)).await.unwrap_err();
+    assert!(matches!(error, GatewayError::BeingPlaced(_)), "{error}");
+    drop(looked);
+    assert!(stopped(house.gateway.create(house.prepared(1)).await.unwrap_err()));
+    house.end(0).await;
+}
+
 #[tokio::test]
 async fn callers_may_leave_and_the_gateway_may_stop() {
     let house = House::new();
@@ -283,14 +348,15 @@ async fn callers_may_leave_and_the_gateway_may_stop() {
     let mut late = pin!(house.gateway.create(house.prepared(1)));
     assert!(late.as_mut().now_or_never().is_none());
     house.answer();
-    let (staying, late) = (staying.await.unwrap().unwrap(), late.await.unwrap());
+    let (staying, late) = (before(staying.await.unwrap()), late.await.unwrap());
     assert!(staying.replayed && late.replayed);
     assert_eq!(staying.calls, late.calls);
     assert_eq!(staying.calls[0].state, CallState::Accepted);
     // Afterwards nothing is begun, and what is recorded is told still.
     let error = house.gateway.create(house.prepared(1)).await.unwrap_err();
     assert!(matches!(error, GatewayError::Stopping), "{error}");
-    assert_eq!(house.gateway.recorded(&one, &print).await.unwrap().unwrap().calls, late.calls);
+    let recorded = house.gateway.recorded(&one, &print).await.unwrap();
+    assert_eq!(before(recorded).calls, late.calls);
     house.end(1).await;
 }
 
@@ -309,7 +375,7 @@ async fn a_thousand_who_wait_share_one_answer() {
     house.answer();
     let first = first.await.unwrap().unwrap();
     for waiting in waiting {
-        let answer = waiting.await.unwrap().unwrap();
+        let answer = before(waiting.await.unwrap());
         assert!(answer.replayed && Arc::ptr_eq(&answer.calls, &first.calls), "not a copy");
     }
     house.end(1).await;

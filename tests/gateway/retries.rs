@@ -4,17 +4,16 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use dialplane::{
-    api::Bound,
-    config::Listen,
+    call::Fingerprint,
     proto::{
         CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest,
         call_service_client::CallServiceClient,
     },
 };
-use tokio::sync::oneshot;
 use tonic::{Code, Request, Status};
 
 use crate::{
+    deadlines::Served,
     harness::{Explained, Gateway, six_systems, to, with_sandbox},
     joining::House,
 };
@@ -139,11 +138,8 @@ async fn a_gateway_may_ask_for_a_name() {
 async fn what_was_not_recorded_may_be_repeated_under_its_name() {
     let house = House::new();
     house.answer();
-    let bound = Bound::new(&Listen::Tcp("127.0.0.1:0".parse().unwrap())).await.unwrap();
-    let address = format!("http://{}", bound.tcp().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = bound.serve(house.gateway.clone(), async { drop(stopped.await) });
-    let server = tokio::spawn(server);
+    let Served { address, stop, server } = Served::start(&house).await;
+    let address = format!("http://{address}");
     let mut client = CallServiceClient::connect(address).await.unwrap();
     let mut failed = async |id: &str| {
         let status = client.create_calls(request(id, "", "+919900000100")).await.unwrap_err();
@@ -156,6 +152,13 @@ async fn what_was_not_recorded_may_be_repeated_under_its_name() {
     house.ledger.refusals.store(2, SeqCst);
     assert_eq!(failed("one").await, expected("LEDGER_UNAVAILABLE", "5000"));
     assert_eq!(failed("").await, expected("LEDGER_UNAVAILABLE", "-1"));
+    // While another one with this id is at the gateway, "no" would be a promise.
+    house.ledger.refusals.store(1, SeqCst);
+    let print = Fingerprint { digest: [1; 32], fields: Vec::new() };
+    let looked = house.gateway.recorded(&"one".parse().unwrap(), &print).await.unwrap();
+    let being_placed = ("BEING_PLACED".to_owned(), "maybe".to_owned(), "1000".to_owned());
+    assert_eq!(failed("one").await, being_placed);
+    drop(looked);
     house.gateway.stop();
     assert_eq!(failed("one").await, expected("STOPPING", "1000"));
     assert_eq!(failed("").await, expected("STOPPING", "-1"));

@@ -55,16 +55,6 @@ enum Attempt {
     Answered,
 }
 
-/// Whether "nothing was sent" is also true of earlier attempts with the same id that are
-/// still on their way. Seeds 59 and 255: not while one of them still looks its id up.
-const HOLDS_FOR_ALL: bool = false;
-
-impl Attempt {
-    fn goes_on(self) -> bool {
-        matches!(self, Self::Waiting | Self::Left)
-    }
-}
-
 /// How a caller waits.
 #[derive(Debug, Clone, Copy)]
 pub enum Manner {
@@ -251,10 +241,11 @@ impl State {
             self.told(index, response);
         }
         if refusal.dialed == "no" {
-            // Whoever asked once more meanwhile is answered for that.
+            // Whoever asked once more meanwhile is answered for that. It is true of all that
+            // came before, those included that are still on their way.
             let plan = &self.callers.requests[index];
             let is_last = attempt + 1 == plan.attempts.len();
-            if is_last && (HOLDS_FOR_ALL || plan.attempts.iter().all(|other| !other.goes_on())) {
+            if is_last {
                 let numbers = plan.numbers.clone();
                 self.checker.told_no(&numbers, &refusal.reason);
             }

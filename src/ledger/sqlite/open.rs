@@ -74,9 +74,10 @@ pub fn known_schema() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
-// The file holds people's numbers: nobody but its owner reads it. SQLite gives the
-// log beside it the same mode.
-fn create(path: &Path) -> Result<(), String> {
+/// Makes an empty file if there is none.
+// It holds people's numbers: nobody but its owner reads it. SQLite gives the log beside it
+// the same mode.
+pub fn create(path: &Path) -> Result<(), String> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
