@@ -56,12 +56,19 @@ pub struct Watched {
     pub recording: Gate,
     /// So many requests are not recorded.
     pub refusals: AtomicUsize,
+    /// The next change of this name may be on disk, for all that is answered; and whether it
+    /// is.
+    pub uncertain: Mutex<Option<(&'static str, bool)>>,
 }
 
 impl Watched {
     pub fn new() -> Self {
+        Self::over(SqliteLedger::open("sqlite::memory:").unwrap())
+    }
+
+    pub fn over(sqlite: SqliteLedger) -> Self {
         Self {
-            sqlite: SqliteLedger::open("sqlite::memory:").unwrap(),
+            sqlite,
             kept: AtomicUsize::new(0),
             due: Mutex::default(),
             failures: AtomicUsize::new(0),
@@ -71,6 +78,7 @@ impl Watched {
             looked: Gate::new(),
             recording: Gate::new(),
             refusals: AtomicUsize::new(0),
+            uncertain: Mutex::default(),
         }
     }
 
@@ -82,6 +90,20 @@ impl Watched {
         self.begun.add_permits(1);
         let _ = self.open.subscribe().wait_for(|open| *open).await;
         fail(&self.failures)
+    }
+
+    /// Makes a change, and tells what came of it if anybody can know.
+    async fn make<T>(
+        &self,
+        name: &str,
+        change: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        let next = self.uncertain.lock().unwrap().take_if(|(which, _)| *which == name);
+        let Some((_, is_kept)) = next else { return change.await };
+        if is_kept {
+            drop(change.await?);
+        }
+        Err(LedgerError::Uncertain("the disk is gone".into()))
     }
 }
 
@@ -97,7 +119,7 @@ impl Ledger for Watched {
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
         self.begin().await?;
         let due: Vec<_> = news.iter().filter_map(|news| Some((news.call, news.due?))).collect();
-        let calls = self.sqlite.observe(news).await?;
+        let calls = self.make("observe", self.sqlite.observe(news)).await?;
         self.due.lock().unwrap().extend(due);
         Ok(calls)
     }
@@ -138,7 +160,7 @@ impl Ledger for Watched {
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
         self.recording.pass().await;
         fail(&self.refusals)?;
-        self.sqlite.record(request).await
+        self.make("record", self.sqlite.record(request)).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
@@ -163,7 +185,7 @@ impl Ledger for Watched {
         outbox: Option<OutboxEntry>,
     ) -> Result<Claim, LedgerError> {
         self.begin().await?;
-        self.sqlite.claim(calls, at, outbox).await
+        self.make("claim", self.sqlite.claim(calls, at, outbox)).await
     }
 
     async fn page(
