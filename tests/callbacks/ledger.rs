@@ -44,6 +44,8 @@ pub struct Watched {
     pub due: Mutex<Vec<(CallId, Timestamp)>>,
     /// So many changes fail.
     pub failures: AtomicUsize,
+    /// All changes of this name fail.
+    pub failing: Mutex<Option<&'static str>>,
     /// Changes wait while it is shut.
     pub open: watch::Sender<bool>,
     /// One permit for each change that was begun.
@@ -72,6 +74,7 @@ impl Watched {
             kept: AtomicUsize::new(0),
             due: Mutex::default(),
             failures: AtomicUsize::new(0),
+            failing: Mutex::default(),
             open: watch::channel(true).0,
             begun: Semaphore::new(0),
             looking: Gate::new(),
@@ -86,9 +89,12 @@ impl Watched {
         self.kept.load(Ordering::SeqCst)
     }
 
-    async fn begin(&self) -> Result<(), LedgerError> {
+    async fn begin(&self, name: &str) -> Result<(), LedgerError> {
         self.begun.add_permits(1);
         let _ = self.open.subscribe().wait_for(|open| *open).await;
+        if self.failing.lock().unwrap().is_some_and(|failing| failing == name) {
+            return Err(LedgerError::Failed("the disk is full".into()));
+        }
         fail(&self.failures)
     }
 
@@ -117,7 +123,7 @@ fn fail(left: &AtomicUsize) -> Result<(), LedgerError> {
 #[async_trait]
 impl Ledger for Watched {
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
-        self.begin().await?;
+        self.begin("observe").await?;
         let due: Vec<_> = news.iter().filter_map(|news| Some((news.call, news.due?))).collect();
         let calls = self.make("observe", self.sqlite.observe(news)).await?;
         self.due.lock().unwrap().extend(due);
@@ -133,7 +139,7 @@ impl Ledger for Watched {
     }
 
     async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError> {
-        self.begin().await?;
+        self.begin("keep").await?;
         let calls = self.sqlite.keep(strays).await?;
         self.kept.fetch_add(calls.iter().filter(|c| c.is_none()).count(), Ordering::SeqCst);
         Ok(calls)
@@ -184,7 +190,7 @@ impl Ledger for Watched {
         at: Timestamp,
         outbox: Option<OutboxEntry>,
     ) -> Result<Claim, LedgerError> {
-        self.begin().await?;
+        self.begin("claim").await?;
         self.make("claim", self.sqlite.claim(calls, at, outbox)).await
     }
 

@@ -53,6 +53,46 @@ async fn so_are_those_of_which_the_bytes_were_kept_with_the_claim() {
     }
 }
 
+/// Two calls, one after the other: the claim of the second is kept though it fails, and
+/// whatever changes are named fail from then on, for longer than a caller waits.
+async fn long_after(failing: Option<&'static str>) {
+    let vendor = Canned::taking(
+        |_| Duration::from_secs(1),
+        |_, _| Outcome::Says(200, yes("mobtexting").to_owned()),
+    );
+    let config = text(&[("mobtexting", "one", "max_in_flight = 1")]);
+    let house = Still::new(&config, &[("one", &vendor)]);
+    *house.ledger.uncertain.lock().unwrap() = Some(("claim", true));
+    *house.ledger.failing.lock().unwrap() = failing;
+    let gateway = house.gateway.clone();
+    let placed = tokio::spawn(async move { place_all(&gateway, orders(2)).await });
+    while house.ledger.uncertain.lock().unwrap().is_some() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    if failing.is_none() {
+        house.break_ledger();
+    }
+    let calls = placed.await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(vendor.count(), 1, "the second is claimed, and nobody knows");
+    house.mend_ledger();
+    *house.ledger.failing.lock().unwrap() = None;
+    for call in calls {
+        house.reaches(call.id, CallState::Accepted).await;
+    }
+    assert_eq!(vendor.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_are_those_that_cannot_be_claimed_for_long_after_that() {
+    long_after(None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_are_those_that_cannot_be_put_back_for_long() {
+    long_after(Some("observe")).await;
+}
+
 fn is_uncertain(answer: &Result<Created, GatewayError>) -> bool {
     matches!(answer, Err(GatewayError::Ledger(LedgerError::Uncertain(_))))
 }
