@@ -34,6 +34,7 @@ use crate::{
 };
 
 /// What comes of sending a request.
+#[derive(Clone)]
 pub enum Outcome {
     Says(u16, String),
     /// Nothing reached the vendor.

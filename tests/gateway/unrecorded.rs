@@ -32,12 +32,12 @@ fn reason(call: &Call) -> Option<(&str, Dialed)> {
 
 #[tokio::test(start_paused = true)]
 async fn who_certainly_was_not_dialled_is_still_being_handed_over() {
-    let cases: [(fn() -> Outcome, &str); 2] = [
-        (|| Outcome::NotSent, "VENDOR_UNREACHABLE"),
-        (|| Outcome::Says(200, REFUSED.to_owned()), "INSUFFICIENT_BALANCE"),
+    let cases = [
+        (Outcome::NotSent, "VENDOR_UNREACHABLE"),
+        (Outcome::Says(200, REFUSED.to_owned()), "INSUFFICIENT_BALANCE"),
     ];
     for (outcome, expected) in cases {
-        let vendor = Canned::new(move |_, _| outcome());
+        let vendor = Canned::new(move |_, _| outcome.clone());
         let house = Still::new(&text(&[("phonon-outbound", "one", "")]), &[("one", &vendor)]);
         let call = told(&house).await;
         assert_eq!((call.state, reason(&call)), (CallState::Dispatching, None));
@@ -68,12 +68,12 @@ async fn a_call_that_moves_on_does_so_once_that_can_be_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn who_may_have_been_dialled_is_unconfirmed() {
-    let cases: [(fn() -> Outcome, CallState, Option<&str>); 2] = [
-        (|| Outcome::Says(200, yes("phonon-bulk").to_owned()), CallState::Accepted, None),
-        (|| Outcome::Lost, CallState::Unconfirmed, Some("VENDOR_ANSWER_LOST")),
+    let cases = [
+        (Outcome::Says(200, yes("phonon-bulk").to_owned()), CallState::Accepted, None),
+        (Outcome::Lost, CallState::Unconfirmed, Some("VENDOR_ANSWER_LOST")),
     ];
     for (outcome, state, expected) in cases {
-        let vendor: Arc<Canned> = Canned::new(move |_, _| outcome());
+        let vendor: Arc<Canned> = Canned::new(move |_, _| outcome.clone());
         let house = Still::new(&text(&[("phonon-bulk", "one", "")]), &[("one", &vendor)]);
         let call = told(&house).await;
         assert_eq!(call.state, CallState::Unconfirmed);
