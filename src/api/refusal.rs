@@ -239,8 +239,8 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
     refusal.of(asked)
 }
 
-/// The calls may be on disk, though nothing was sent: a start may find and send them. Who
-/// named the request gets their answer by repeating it; another one would place them twice.
+/// The calls may be on disk, though nothing was sent: they are placed once the disk shows them,
+/// or by the next start. Who named the request gets their answer by repeating it; another one would place them twice.
 fn uncertain(asked: Asked<'_>) -> Status {
     const REASON: &str = "LEDGER_UNAVAILABLE";
     let refusal = if asked.repeatable {

@@ -221,8 +221,9 @@ impl Call {
     /// Back to waiting for a turn, at another vendor. Where news of the call came meanwhile,
     /// this vendor has it after all.
     fn fail_over(&mut self, error: CallError, to: &str, now: Timestamp) -> bool {
-        // Told again, as after a ledger that kept what it said it had not.
-        if self.vendor == to {
+        // Told again, as after a ledger that kept what it said it had not; or in doubt by now,
+        // which a refusal of an earlier moment does not end.
+        if self.vendor == to || self.state == CallState::Unconfirmed {
             return false;
         }
         let next = self.fallbacks.iter().position(|fallback| fallback.vendor == to);

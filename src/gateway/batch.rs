@@ -25,12 +25,21 @@ pub(super) struct Batch {
     pub turn: Option<OwnedSemaphorePermit>,
     /// What goes out, where it is in the outbox: these bytes or none.
     pub written: Option<HttpRequest>,
+    /// A claim of them failed in a way that may have kept it: those of them that are
+    /// dispatching were not sent.
+    pub maybe_claimed: bool,
 }
 
 impl Batch {
     /// A batch that waits for its turn.
     pub fn waiting(account: &Arc<Account>, calls: Vec<Call>) -> Self {
-        Self { account: Arc::clone(account), calls, turn: None, written: None }
+        Self {
+            account: Arc::clone(account),
+            calls,
+            turn: None,
+            written: None,
+            maybe_claimed: false,
+        }
     }
 
     /// Writes what goes out, to be kept before it does, for a vendor that may be sent the

@@ -179,7 +179,7 @@ impl Gateway {
         let mut done = Vec::new();
         loop {
             let entry = batch.write(self.inner.clock.now());
-            let uncertain = AtomicBool::new(false);
+            let uncertain = AtomicBool::new(batch.maybe_claimed);
             let claim = || async {
                 let ids = batch.calls.iter().map(|call| call.id).collect();
                 let now = self.inner.clock.now();
@@ -207,6 +207,7 @@ impl Gateway {
                     // They are recorded as waiting, and that is what the caller is told.
                     tracing::error!(%error, vendor = batch.account.name(), "waiting calls can't be claimed; they wait on");
                     batch.turn = None;
+                    batch.maybe_claimed = uncertain.into_inner();
                     done.extend(batch.calls.iter().cloned());
                     if !is_final(&error) {
                         given_up.store(true, Ordering::Relaxed);
@@ -218,9 +219,10 @@ impl Gateway {
         }
     }
 
-    /// Of calls that were not ours to claim: those that are dispatching were claimed by the try
+    /// Of calls that were not ours to claim: those that are dispatching were claimed by a try
     /// before, which was kept though it failed. Nothing was sent of them, and they wait for
-    /// another turn. Gives the others, and those that can't be put back.
+    /// another turn; with a ledger that fails for long that goes on in the background. Gives
+    /// those that don't wait.
     async fn put_back(&self, calls: Vec<Call>, moved: &Moved) -> Vec<Call> {
         let (claimed, mut others): (Vec<_>, Vec<_>) =
             calls.into_iter().partition(|call| call.state == CallState::Dispatching);
@@ -236,11 +238,21 @@ impl Gateway {
         match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
             Ok(calls) => others.extend(wait_again(calls, moved)),
             Err(error) => {
-                tracing::error!(%error, calls = claimed.len(), "calls that were claimed twice stay as they are");
+                tracing::error!(%error, calls = claimed.len(), "calls that were claimed twice can't be put back yet");
                 others.extend(claimed);
+                self.inner.tasks.spawn(self.clone().put_back_later(news));
             }
         }
         others
+    }
+
+    async fn put_back_later(self, news: Vec<News>) {
+        match self.insist(Duration::MAX, || self.inner.ledger.observe(news.clone())).await {
+            Ok(calls) => drop(self.dispatch_again(calls).await),
+            Err(error) => {
+                tracing::error!(%error, calls = news.len(), "calls that were claimed twice stay as they are");
+            }
+        }
     }
 
     /// Tries batches again after a while.

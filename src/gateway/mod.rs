@@ -117,7 +117,8 @@ pub enum GatewayError {
         field: Option<String>,
     },
     /// The ledger did not do its part; nothing was sent. With [`LedgerError::Uncertain`]
-    /// nothing was sent either, but the next start may find the calls and send them.
+    /// nothing was sent either, but the calls are once the ledger shows that it has them, be
+    /// it to the next start.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Too many calls wait already.

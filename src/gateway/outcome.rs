@@ -18,7 +18,7 @@ use crate::{
 impl Gateway {
     /// Sends a batch that has its turn, and records the outcome of each call.
     pub(super) async fn hand_over(&self, batch: Batch, moved: &Moved) -> Vec<Call> {
-        let Batch { account, calls, turn, written } = batch;
+        let Batch { account, calls, turn, written, .. } = batch;
         if calls.is_empty() {
             return Vec::new();
         }

@@ -44,6 +44,8 @@ pub struct Watched {
     pub due: Mutex<Vec<(CallId, Timestamp)>>,
     /// So many changes fail.
     pub failures: AtomicUsize,
+    /// All changes of this name fail.
+    pub failing: Mutex<Option<&'static str>>,
     /// Changes wait while it is shut.
     pub open: watch::Sender<bool>,
     /// One permit for each change that was begun.
@@ -58,15 +60,23 @@ pub struct Watched {
     pub paging: Gate,
     /// So many requests are not recorded.
     pub refusals: AtomicUsize,
+    /// The next change of this name may be on disk, for all that is answered; and whether it
+    /// is.
+    pub uncertain: Mutex<Option<(&'static str, bool)>>,
 }
 
 impl Watched {
     pub fn new() -> Self {
+        Self::over(SqliteLedger::open("sqlite::memory:").unwrap())
+    }
+
+    pub fn over(sqlite: SqliteLedger) -> Self {
         Self {
-            sqlite: SqliteLedger::open("sqlite::memory:").unwrap(),
+            sqlite,
             kept: AtomicUsize::new(0),
             due: Mutex::default(),
             failures: AtomicUsize::new(0),
+            failing: Mutex::default(),
             open: watch::channel(true).0,
             begun: Semaphore::new(0),
             looking: Gate::new(),
@@ -74,6 +84,7 @@ impl Watched {
             recording: Gate::new(),
             paging: Gate::new(),
             refusals: AtomicUsize::new(0),
+            uncertain: Mutex::default(),
         }
     }
 
@@ -81,10 +92,27 @@ impl Watched {
         self.kept.load(Ordering::SeqCst)
     }
 
-    async fn begin(&self) -> Result<(), LedgerError> {
+    async fn begin(&self, name: &str) -> Result<(), LedgerError> {
         self.begun.add_permits(1);
         let _ = self.open.subscribe().wait_for(|open| *open).await;
+        if self.failing.lock().unwrap().is_some_and(|failing| failing == name) {
+            return Err(LedgerError::Failed("the disk is full".into()));
+        }
         fail(&self.failures)
+    }
+
+    /// Makes a change, and tells what came of it if anybody can know.
+    async fn make<T>(
+        &self,
+        name: &str,
+        change: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        let next = self.uncertain.lock().unwrap().take_if(|(which, _)| *which == name);
+        let Some((_, is_kept)) = next else { return change.await };
+        if is_kept {
+            drop(change.await?);
+        }
+        Err(LedgerError::Uncertain("the disk is gone".into()))
     }
 }
 
@@ -98,9 +126,9 @@ fn fail(left: &AtomicUsize) -> Result<(), LedgerError> {
 #[async_trait]
 impl Ledger for Watched {
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
-        self.begin().await?;
+        self.begin("observe").await?;
         let due: Vec<_> = news.iter().filter_map(|news| Some((news.call, news.due?))).collect();
-        let calls = self.sqlite.observe(news).await?;
+        let calls = self.make("observe", self.sqlite.observe(news)).await?;
         self.due.lock().unwrap().extend(due);
         Ok(calls)
     }
@@ -114,7 +142,7 @@ impl Ledger for Watched {
     }
 
     async fn keep(&self, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, LedgerError> {
-        self.begin().await?;
+        self.begin("keep").await?;
         let calls = self.sqlite.keep(strays).await?;
         self.kept.fetch_add(calls.iter().filter(|c| c.is_none()).count(), Ordering::SeqCst);
         Ok(calls)
@@ -141,7 +169,7 @@ impl Ledger for Watched {
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
         self.recording.pass().await;
         fail(&self.refusals)?;
-        self.sqlite.record(request).await
+        self.make("record", self.sqlite.record(request)).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
@@ -165,8 +193,8 @@ impl Ledger for Watched {
         at: Timestamp,
         outbox: Option<OutboxEntry>,
     ) -> Result<Claim, LedgerError> {
-        self.begin().await?;
-        self.sqlite.claim(calls, at, outbox).await
+        self.begin("claim").await?;
+        self.make("claim", self.sqlite.claim(calls, at, outbox)).await
     }
 
     async fn page(

@@ -151,6 +151,10 @@ async fn an_answer_that_leaves_a_doubt_is_an_answer() {
         ("UNREADABLE_ANSWER", answer(502, "", html)),
         ("UNREADABLE_ANSWER", answer(503, "", html)),
         ("UNREADABLE_ANSWER", answer(504, "", html)),
+        ("UNREADABLE_ANSWER", answer(200, "", r#"{"status":"fine"}"#)),
+        ("UNREADABLE_ANSWER", answer(200, "", "{}")),
+        ("UNREADABLE_ANSWER", answer(200, "", "[]")),
+        ("UNREADABLE_ANSWER", answer(200, "", "\"fine\"")),
         ("UNREADABLE_ANSWER", answer(302, "location: /\r\n", "")),
     ];
     let tries = cases.map(|(reason, does)| async move {
@@ -163,6 +167,66 @@ async fn an_answer_that_leaves_a_doubt_is_an_answer() {
         gateway.stop().await;
     });
     futures_util::future::join_all(tries).await;
+}
+
+/// Answers of this status that nobody can read to their end.
+fn unfinished(status: u16) -> [Does; 4] {
+    let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+    let long = "x".repeat((1 << 20) + 1);
+    [
+        Does::Says(format!("{head}content-length: 90\r\n\r\n{{\"a\"")),
+        Does::Stalls(format!("{head}content-length: 90\r\n\r\n{{\"a\"")),
+        Does::Says(format!("{head}content-length: {}\r\n\r\n{long}", long.len())),
+        Does::Says(format!("{head}\r\n{long}")),
+    ]
+}
+
+#[tokio::test]
+async fn a_failure_that_is_told_as_far_as_its_status_is_an_answer() {
+    let answers = [500, 502, 503].into_iter().flat_map(|s| unfinished(s).map(|does| (s, does)));
+    let tries = answers.map(|(status, does)| async move {
+        let vendor = Raw::start(move |_| does.clone()).await;
+        let keys = format!("timeout = \"500ms\"\n{AND_OVER}");
+        let mut gateway = Gateway::start(&one("phonon-outbound", &vendor, &keys)).await;
+        gateway.send(request("R1", "both")).await.unwrap();
+        let (states, end) = follow(&mut gateway, "R1", CallState::Unknown).await;
+        assert_eq!(states, [CallState::Dispatching, CallState::Unconfirmed, CallState::Unknown]);
+        assert_eq!(Explained::of_call(&end).info.reason, "VENDOR_ANSWER_LOST");
+        assert_eq!(vendor.asked(), 1, "{status}");
+        gateway.stop().await;
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+#[tokio::test]
+async fn such_a_failure_at_the_second_try_is_the_last() {
+    let tries = unfinished(502).map(|does| async move {
+        let vendor = forgetful(move |_| does.clone()).await;
+        let keys = format!("timeout = \"500ms\"\n{AND_OVER}");
+        let mut gateway = Gateway::start(&one("phonon-outbound", &vendor, &keys)).await;
+        gateway.send(request("R1", "both")).await.unwrap();
+        in_state(&mut gateway, "R1", CallState::Unknown).await;
+        assert_eq!(vendor.asked(), 2);
+        gateway.stop().await;
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+#[tokio::test]
+async fn success_that_is_not_told_to_its_end_is_no_answer() {
+    for does in unfinished(200) {
+        let vendor = Raw::start(move |number| match number {
+            0 => does.clone(),
+            _ => answer(200, "", REPEATED),
+        })
+        .await;
+        let keys = format!("timeout = \"500ms\"\n{SOON}");
+        let mut gateway = Gateway::start(&one("phonon-outbound", &vendor, &keys)).await;
+        gateway.send(request("R1", "both")).await.unwrap();
+        in_state(&mut gateway, "R1", CallState::Accepted).await;
+        assert_eq!(vendor.bodies().len(), 2);
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test]

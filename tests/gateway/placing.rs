@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dialplane::{
     call::{self, Order},
-    gateway::{self, CreateOrder, Draft},
+    gateway::{self, CreateOrder, Created, Draft, GatewayError},
     proto::{Call, CallState, CreateCallsRequest, GetCallResultsRequest},
 };
 use jiff::Timestamp;
@@ -80,16 +80,25 @@ pub fn order(number: &str, expire_time: Option<Timestamp>) -> Order {
 
 /// Places calls through the route `both` without the gRPC around it.
 pub async fn place_all(gateway: &gateway::Gateway, orders: Vec<Order>) -> Vec<call::Call> {
+    place_as(gateway, &call::RequestId::generate(), orders).await.unwrap().calls.to_vec()
+}
+
+/// The same under a name.
+pub async fn place_as(
+    gateway: &gateway::Gateway,
+    request_id: &call::RequestId,
+    orders: Vec<Order>,
+) -> Result<Created, GatewayError> {
     let drafts = orders.into_iter().map(|order| Draft { order, violations: Vec::new() });
     let order = CreateOrder {
-        request_id: call::RequestId::generate(),
+        request_id: request_id.clone(),
         fingerprint: call::Fingerprint { digest: [0; 32], fields: Vec::new() },
         route: "both".to_owned(),
         drafts: drafts.collect(),
         all_or_nothing: false,
     };
     let prepared = gateway.prepare(order).unwrap();
-    gateway.create(prepared).await.unwrap().calls.to_vec()
+    gateway.create(prepared).await
 }
 
 pub async fn place(gateway: &gateway::Gateway, order: Order) -> call::Call {

@@ -28,6 +28,8 @@ pub enum Does {
     Resets,
     /// Reads the request, and says nothing for as long as the other side stays.
     Keeps,
+    /// Reads the request, writes this, and nothing more for as long as the other side stays.
+    Stalls(String),
     /// Reads the request, and writes this once there is a permit.
     SaysWhen(Arc<Semaphore>, String),
 }
@@ -118,6 +120,11 @@ async fn serve(mut stream: TcpStream, does: Does, seen: Arc<Mutex<Seen>>) {
             return;
         }
         Does::Keeps => {
+            let _ = stream.read(&mut [0]).await;
+            return;
+        }
+        Does::Stalls(text) => {
+            let _ = stream.write_all(text.as_bytes()).await;
             let _ = stream.read(&mut [0]).await;
             return;
         }

@@ -12,12 +12,13 @@ use std::{
 use dialplane::{
     call::{self},
     config::Config,
-    gateway::{self, Clock},
+    gateway::{self, Clock, Delivered},
+    http::Delivery,
     ledger::{Ledger, sqlite::SqliteLedger},
     proto::CallState,
 };
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -28,6 +29,7 @@ use crate::{
     harness::{Answer, Gateway, Stub},
     placing::{in_state, on_disk, order, place, poor, recorded, request, taker, tries},
     raw::{Does, Raw, account, answer, route, written, yes},
+    still::{Canned, Outcome, Still, text},
 };
 
 #[tokio::test]
@@ -200,6 +202,22 @@ async fn a_vendor_that_was_taken_out_meanwhile_is_passed_over() {
     gateway.stop().await;
 }
 
+/// Phonon's push that a call was answered.
+fn answered(call_id: &str) -> Value {
+    json!({
+        "phonon-uuid": format!("late-{call_id}"),
+        "dialplane_call_id": call_id,
+        "callDetails": [{
+            "cdrId": "c-1", "calleeNumber": "919900000100", "calleeType": "VISITOR",
+            "startTime": "2024-07-01T10:15:00.080+05:30",
+            "connectTime": "2024-07-01T10:15:13.901+05:30",
+            "endTime": "2024-07-01T10:17:19.131+05:30",
+        }],
+    })
+}
+
+const LOGIN: &str = "callback = { user = \"u\", password = \"p\" }";
+
 #[tokio::test]
 async fn what_the_first_vendor_says_later_of_a_call_that_moved_is_nothing() {
     let first = Raw::start(|number| match number {
@@ -208,9 +226,8 @@ async fn what_the_first_vendor_says_later_of_a_call_that_moved_is_nothing() {
     })
     .await;
     let second = taker("knovvu").await;
-    let login = "callback = { user = \"u\", password = \"p\" }";
     let text = "callbacks = \"127.0.0.1:0\"\n\n".to_owned()
-        + &account("phonon-bulk", "one", &first.url(), login)
+        + &account("phonon-bulk", "one", &first.url(), LOGIN)
         + &account("knovvu", "two", &second.url(), "poll_interval = \"1h\"")
         + &route("both", &["one", "two"]);
     let mut gateway = Gateway::start(&text).await;
@@ -219,16 +236,7 @@ async fn what_the_first_vendor_says_later_of_a_call_that_moved_is_nothing() {
     assert_eq!((moved.vendor.as_str(), stayed.vendor.as_str()), ("two", "one"));
     let address = gateway.running.callbacks().unwrap();
     for call in [&moved, &stayed] {
-        let body = json!({
-            "phonon-uuid": format!("late-{}", call.call_id),
-            "dialplane_call_id": call.call_id,
-            "callDetails": [{
-                "cdrId": "c-1", "calleeNumber": "919900000100", "calleeType": "VISITOR",
-                "startTime": "2024-07-01T10:15:00.080+05:30",
-                "connectTime": "2024-07-01T10:15:13.901+05:30",
-                "endTime": "2024-07-01T10:17:19.131+05:30",
-            }],
-        });
+        let body = answered(&call.call_id);
         let post = reqwest::Client::new().post(format!("http://{address}/callbacks/one"));
         let post = post.basic_auth("u", Some("p")).body(body.to_string());
         assert_eq!(post.send().await.unwrap().status(), 200);
@@ -236,4 +244,37 @@ async fn what_the_first_vendor_says_later_of_a_call_that_moved_is_nothing() {
     assert_eq!(recorded(&mut gateway, "R2").await.state(), CallState::Answered, "pushes do count");
     assert_eq!(recorded(&mut gateway, "R1").await, moved);
     gateway.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_what_it_said_before_that_can_be_recorded_only_after() {
+    // It says no while its own push is on its way to the disk.
+    let first = Canned::taking(
+        |_| Duration::from_millis(120),
+        |_, _| Outcome::Says(200, r#"{"api-response-code":212}"#.to_owned()),
+    );
+    let second = Canned::new(|_, _| Outcome::Says(200, yes("knovvu").to_owned()));
+    let vendors = [("phonon-bulk", "one", LOGIN), ("knovvu", "two", "poll_interval = \"1h\"")];
+    let config = format!("[server]\ncallbacks = \"127.0.0.1:0\"\n\n{}", text(&vendors));
+    let house = Still::new(&config, &[("one", &first), ("two", &second)]);
+    let gateway = house.gateway.clone();
+    let placed = tokio::spawn(async move { place(&gateway, order("919900000100", None)).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let dispatching =
+        house.ledger.open_calls(&[call::CallState::Dispatching], None, 9).await.unwrap();
+    assert_eq!((dispatching.len(), dispatching[0].vendor.as_str()), (1, "one"));
+    // Its first try fails, and by the second one the call has moved.
+    house.ledger.failures.store(1, SeqCst);
+    let delivery = Delivery {
+        content_type: "application/json".to_owned(),
+        authorization: Some("Basic dTpw".to_owned()),
+        body: answered(&dispatching[0].id.to_string()).to_string().into(),
+        ..Delivery::default()
+    };
+    let delivered = house.gateway.deliver("one", delivery).await;
+    assert!(matches!(delivered, Delivered::Taken), "{delivered:?}");
+    let moved = placed.await.unwrap();
+    assert_eq!((moved.state, moved.vendor.as_str()), (call::CallState::Accepted, "two"));
+    assert_eq!(house.recorded(moved.id).await, moved);
+    assert_eq!(moved.vendor_call_id.as_deref(), Some("v-1"));
 }

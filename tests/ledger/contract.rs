@@ -12,7 +12,7 @@ use crate::samples::{
     request_of,
 };
 
-pub use crate::{due::*, history::*, outbox::*, removal::*, strays::*};
+pub use crate::{due::*, history::*, outbox::*, removal::*, sources::*, strays::*};
 
 /// A ledger as the gateway holds it.
 pub type Shared = Arc<dyn Ledger>;
@@ -73,6 +73,8 @@ macro_rules! behaviours {
             an_entry_of_many_calls_is_one,
             entries_are_kept_for_what_is_about_to_be_sent_only,
             a_call_named_twice_is_claimed_once,
+            news_of_a_vendor_is_of_its_own_calls,
+            news_of_a_vendor_is_judged_within_the_transaction,
             what_is_over_for_long_is_removed,
             what_is_open_or_fresh_stays_whole,
             a_removed_request_is_as_if_never_seen,

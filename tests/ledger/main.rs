@@ -17,5 +17,6 @@ mod outbox;
 mod paging;
 mod removal;
 mod samples;
+mod sources;
 mod sqlite;
 mod strays;

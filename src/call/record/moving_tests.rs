@@ -87,6 +87,27 @@ fn a_call_of_which_there_was_news_stays_with_its_vendor() {
 }
 
 #[test]
+fn a_refusal_takes_back_nothing_that_the_vendor_said_itself() {
+    let told = [
+        accepted("v-1"),
+        reported(CallState::Accepted, &[]),
+        reported(CallState::Ringing, &[CallState::Ringing]),
+        reported(CallState::InProgress, &[CallState::InProgress]),
+        reported(CallState::Answered, &[CallState::Answered]),
+    ];
+    for (told, cause) in told.iter().flat_map(|told| Cause::ALL.map(|cause| (told, cause))) {
+        let mut call = with_fallbacks();
+        call.apply(Observation::Dispatching, at(1));
+        call.apply(told.clone(), at(2));
+        let before = call.clone();
+        for refusal in [Observation::Failed(error(cause)), failed_over(cause, "second")] {
+            assert!(!call.apply(refusal, at(3)), "{cause:?} after {told:?}");
+            assert_eq!(call, before);
+        }
+    }
+}
+
+#[test]
 fn who_took_a_call_or_may_have_is_the_last_vendor() {
     for news in [
         accepted("v-1"),

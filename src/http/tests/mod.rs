@@ -267,6 +267,35 @@ async fn an_answer_that_does_not_end_in_time_is_in_doubt() {
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_off_is_told_with_its_status() {
+    let told = |result: Result<HttpReply, Failure>| match result {
+        Err(Failure::InDoubt { status, .. }) => status,
+        other => panic!("{other:?}"),
+    };
+    let long = "x".repeat(MAX_ANSWER_BYTES + 1);
+    for status in [200, 302, 429, 500, 502] {
+        let head = format!("HTTP/1.1 {status} So\r\n");
+        let scripts = [
+            vec![Step::write(format!("{head}Content-Length: 9\r\n\r\n{{\"a\""))],
+            vec![Step::write(format!("{head}Transfer-Encoding: chunked\r\n\r\n9\r\n{{}}"))],
+            vec![Step::write(format!("{head}Content-Length: 1048577\r\n\r\n"))],
+            vec![Step::write(format!("{head}\r\n{long}"))],
+            vec![Step::write(format!("{head}Content-Length: 9\r\n\r\n")), Step::Hold],
+            vec![Step::write(format!("{head}Content-Length: 900000\r\n\r\n")), Step::Trickle],
+        ];
+        for rest in scripts {
+            let patient = !matches!(rest.last(), Some(Step::Hold | Step::Trickle));
+            let link = if patient { link() } else { impatient() };
+            let (result, _) = exchange(&link, [vec![Step::Read], rest].concat()).await;
+            assert_eq!(told(result), Some(status));
+        }
+        let (result, _) = exchange(&link(), vec![Step::Read, Step::write(head)]).await;
+        assert_eq!(told(result), None, "its head has no end");
+    }
+    assert_eq!(told(exchange(&link(), vec![Step::Read]).await.0), None);
+}
+
+#[tokio::test]
 async fn the_largest_answer_is_read() {
     let body = "x".repeat(MAX_ANSWER_BYTES);
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());

@@ -18,17 +18,22 @@ use crate::{
 
 /// As many placements as the batch has orders, in its order.
 pub(super) fn read(lane: Lane, batch: &[Outgoing<'_>], reply: &HttpReply) -> Vec<Placement> {
-    let value = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
+    let json = serde_json::from_slice::<Value>(&reply.body);
+    // What was read says something, though it may not say what: it is an answer.
+    let is_read = json.is_ok();
+    let value = json.unwrap_or_default();
     let Some(answer) = Answer::read(&value) else {
         if lane == Lane::Bulk && is_queued(&value, reply) {
             return for_all(batch, || accepted(None, None));
         }
+        let fault = || {
+            let fault = fault_without_code(reply);
+            Fault { unanswered: fault.unanswered && !is_read, ..fault }
+        };
         let Some(fields) = Fields::of(&value) else {
-            return for_all(batch, || Placement::Fault(fault_without_code(reply)));
+            return for_all(batch, || Placement::Fault(fault()));
         };
         let request_id = fields.id("requestid").readable();
-        // It was read, and says something, though not what: it is an answer.
-        let fault = || Fault { unanswered: false, ..fault_without_code(reply) };
         return refused(batch, &Details::read(&fields), request_id, |_| fault());
     };
     let details = Details::read(&answer.fields);
