@@ -210,7 +210,7 @@ impl Call {
     }
 
     fn put_back(&mut self, now: Timestamp) -> bool {
-        if self.state != CallState::Dispatching {
+        if self.state != CallState::Dispatching || self.handed_over {
             return false;
         }
         self.state = CallState::Scheduled;
@@ -227,8 +227,8 @@ impl Call {
             return false;
         }
         let next = self.fallbacks.iter().position(|fallback| fallback.vendor == to);
-        let (CallState::Dispatching, Dialed::No, Some(next)) = (self.state, error.dialed, next)
-        else {
+        let may_move = self.state == CallState::Dispatching && !self.handed_over;
+        let (true, Dialed::No, Some(next)) = (may_move, error.dialed, next) else {
             return self.fail(error, now);
         };
         let Some(Fallback { vendor, caller_id }) = self.fallbacks.drain(..=next).next_back() else {

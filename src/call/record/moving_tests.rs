@@ -139,6 +139,19 @@ fn only_what_is_being_handed_over_is_put_back() {
 }
 
 #[test]
+fn what_a_vendor_speaks_of_does_not_go_back() {
+    for back in [
+        Observation::PutBack,
+        Observation::FailedOver { error: error(Cause::Unreachable), to: "second".to_owned() },
+    ] {
+        let mut call = with_fallbacks();
+        call.apply(reported(CallState::Dispatching, &[]), at(1));
+        call.apply(back, at(2));
+        assert_ne!(call.state, CallState::Scheduled);
+    }
+}
+
+#[test]
 fn an_answer_replaces_a_missing_one_once() {
     let missing = CallError { unanswered: true, ..error(Cause::InDoubt) };
     let mut call = in_state(CallState::Dispatching);
