@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod answer;
+mod cancel;
 pub(crate) mod codec;
 mod create;
 mod cursor;
@@ -90,9 +91,9 @@ impl CallService for CallApi {
 
     async fn cancel_calls(
         &self,
-        _: Request<CancelCallsRequest>,
+        request: Request<CancelCallsRequest>,
     ) -> Result<Response<CancelCallsResponse>, Status> {
-        Err(refusal::not_available("CancelCalls", "set an expire_time"))
+        self.cancel(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_vendors(

@@ -124,12 +124,6 @@ pub(super) fn answer_too_large(fitting: usize) -> Status {
     mistakes("ANSWER_TOO_LARGE", &[Violation::new("calls", description)])
 }
 
-/// An RPC whose time has not come.
-pub(super) fn not_available(rpc: &str, instead: &str) -> Status {
-    let message = format!("{rpc} is not available in this version; {instead} instead");
-    Refusal::wrong(Code::Unimplemented, "NOT_AVAILABLE", &message).of(Asked::READING)
-}
-
 /// An RPC that something in between has sent again, without a name by which its first try
 /// could be found: that one may have dialled.
 pub(super) fn unnamed_repetition() -> Status {
@@ -185,6 +179,22 @@ pub(super) fn unread(error: &GatewayError) -> Status {
     }
 }
 
+/// The error of CancelCalls. What was to be taken back may be, or may be sent yet.
+pub(super) fn uncanceled(error: &GatewayError) -> Status {
+    match error {
+        GatewayError::Ledger(error) => {
+            tracing::error!(%error, "calls can't be taken back");
+            let message = "the ledger is not available, and it is not known whether the calls are \
+                           taken back; cancel them again";
+            let outlook = Outlook::Later(LEDGER_WAIT);
+            Refusal::new(Code::Unavailable, "LEDGER_UNAVAILABLE", message, outlook)
+                .in_doubt()
+                .of(Asked::READING)
+        }
+        error => gateway_error(error, Asked::READING),
+    }
+}
+
 /// An error that ends an RPC.
 pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
     let message = error.to_string();
@@ -229,6 +239,9 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
         // Its repetition joins the other one, or is the first.
         GatewayError::BeingPlaced(_) => {
             later(Code::Unavailable, "BEING_PLACED", &message, SHORT_WAIT).in_doubt()
+        }
+        GatewayError::TooManySelected(_) => {
+            Refusal::wrong(Code::InvalidArgument, "INVALID_REQUEST", &message)
         }
         GatewayError::Stopping => later(Code::Unavailable, "STOPPING", &message, SHORT_WAIT),
         // Not INTERNAL, which proxies repeat: its calls may have been sent.

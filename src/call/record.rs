@@ -100,6 +100,7 @@ impl Call {
         match observation {
             Observation::Dispatching => self.advance(CallState::Dispatching, now),
             Observation::PutBack => self.put_back(now),
+            Observation::Canceled => self.cancel(now),
             Observation::Expired => self.expire(now),
             Observation::Accepted { vendor_call_id, vendor_request_id, data } => {
                 self.accept(vendor_call_id, vendor_request_id, data, now)
@@ -140,6 +141,11 @@ impl Call {
         }
         self.touch(now);
         true
+    }
+
+    fn cancel(&mut self, now: Timestamp) -> bool {
+        // What is being handed over can't be taken back: the vendor may have it.
+        self.state == CallState::Scheduled && self.advance(CallState::Canceled, now)
     }
 
     fn expire(&mut self, now: Timestamp) -> bool {

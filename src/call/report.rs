@@ -45,6 +45,8 @@ pub enum Observation {
     },
     /// It was not sent after all, and waits for its turn again.
     PutBack,
+    /// Its caller takes it back.
+    Canceled,
     /// Its `expire_time` passed before it was handed over.
     Expired,
     /// The vendor was asked, or told by itself.

@@ -317,6 +317,7 @@ fn nothing_was_recorded(error: &GatewayError) -> bool {
         | GatewayError::Overloaded
         | GatewayError::Stopping
         | GatewayError::UnknownRoute { .. }
+        | GatewayError::TooManySelected(_)
         | GatewayError::NoSuchCalls(_) => true,
     }
 }

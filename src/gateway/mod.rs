@@ -27,6 +27,7 @@ mod agenda;
 mod ask;
 mod asking;
 mod batch;
+mod cancel;
 mod clock;
 mod create;
 mod deliver;
@@ -50,6 +51,7 @@ mod token;
 mod watch;
 
 pub use account::{Account, Health};
+pub use cancel::Canceled;
 pub use clock::Clock;
 pub use create::Created;
 pub use deliver::Delivered;
@@ -141,6 +143,9 @@ pub enum GatewayError {
     /// Calls that were to be watched are not there.
     #[error("there is no call {}", .0.join(", "))]
     NoSuchCalls(Vec<String>),
+    /// More calls are selected than one answer can tell of; nothing was done.
+    #[error("more than {0} calls are selected; select fewer at a time")]
+    TooManySelected(usize),
     /// A task of the gateway's own died.
     #[error("the request could not be finished; what is recorded of it can be asked for")]
     Broken,

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod canary;
+mod cancel;
 mod deadlines;
 mod doubt;
 #[allow(dead_code, missing_docs)]

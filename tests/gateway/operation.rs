@@ -7,8 +7,7 @@ use dialplane::{
     cli::start,
     config::Config,
     proto::{
-        BreakerState, CallState, CancelCallsRequest, CreateCallsRequest, GetCallResultsRequest,
-        ListVendorsRequest,
+        BreakerState, CallState, CreateCallsRequest, GetCallResultsRequest, ListVendorsRequest,
     },
 };
 use tokio::sync::Notify;
@@ -114,17 +113,6 @@ async fn vendors_are_listed_with_what_they_can_do_and_how_they_are() {
     assert_eq!(Explained::read(&health.last_error.unwrap()).code, Code::Unknown);
     let default = list.routes.iter().find(|route| route.name == "default").unwrap();
     assert_eq!(default.vendors, ["phonon-multicast", "mobtexting"]);
-    gateway.stop().await;
-    sandbox.stop().await;
-}
-
-#[tokio::test]
-async fn rpcs_to_come_say_so() {
-    let (sandbox, mut gateway) = with_sandbox().await;
-    let cancel = gateway.client.cancel_calls(CancelCallsRequest::default()).await;
-    let error = Explained::of(&cancel.unwrap_err());
-    assert_eq!((error.code, error.info.reason.as_str()), (Code::Unimplemented, "NOT_AVAILABLE"));
-    assert!(error.message.contains("not available in this version"));
     gateway.stop().await;
     sandbox.stop().await;
 }

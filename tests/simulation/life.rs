@@ -26,7 +26,7 @@ use crate::{
     faults::Mischief,
     house::GIVE_UP_AFTER,
     line::Wire,
-    panics, watcher,
+    panics, regret, watcher,
     world::{Event, World, note},
 };
 
@@ -144,6 +144,7 @@ async fn live(world: &Arc<World>, disk: &Disk) -> End {
     if is_watched {
         tokio::spawn(watcher::watch(Arc::clone(world), gateway.clone()));
     }
+    tokio::spawn(regret::take_back(Arc::clone(world), gateway.clone()));
     let end = attend(world, &gateway, &ledger).await;
     if end == End::Over && world.state().checker.verdict().is_none() {
         ask_once_more(world, &gateway).await;

@@ -34,6 +34,7 @@ mod house;
 mod life;
 mod line;
 mod panics;
+mod regret;
 mod rng;
 mod watcher;
 mod world;

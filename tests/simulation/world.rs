@@ -45,6 +45,7 @@ pub struct World {
 
 #[derive(Debug)]
 pub struct State {
+    pub seed: u64,
     pub rng: Rng,
     pub faults: Faults,
     pub mischief: Option<Mischief>,
@@ -120,6 +121,7 @@ impl World {
             callers,
             watcher: Watcher::default(),
             is_watched,
+            seed,
             trace: traced.then(Vec::new),
             config,
             agenda: BTreeMap::new(),

@@ -1,0 +1,56 @@
+//! Takes back calls that no vendor has yet.
+
+use super::{Gateway, GatewayError};
+use crate::{
+    call::{Call, CallState, Observation, Position, Selector},
+    ledger::News,
+};
+
+/// The most calls that are taken back at once: what one answer can tell of.
+const MAX_CALLS: usize = 5_000;
+
+/// Calls that were to be taken back.
+#[derive(Debug)]
+pub struct Canceled {
+    /// As they are now. Those in another state than [`CallState::Canceled`] were too late, or
+    /// over already.
+    pub calls: Vec<Call>,
+    /// Ids and references without a call.
+    pub not_found: Vec<String>,
+}
+
+impl Gateway {
+    /// Takes back those of the selected calls that wait. A call is taken back or claimed for
+    /// its vendor, each in a transaction: never both, and never half. None of the vendors can
+    /// take back what it has. The same again does no harm.
+    ///
+    /// # Errors
+    /// [`GatewayError::TooManySelected`], before anything is taken back; or when the ledger
+    /// can't be read or written.
+    pub async fn cancel(&self, selector: &Selector) -> Result<Canceled, GatewayError> {
+        let start = Position { entries: 0, within: None };
+        let page = self.inner.ledger.page(selector, start, MAX_CALLS).await?;
+        if page.next.is_some() {
+            return Err(GatewayError::TooManySelected(MAX_CALLS));
+        }
+        let mut calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
+        let at = self.inner.clock.now();
+        let waiting: Vec<_> = calls
+            .iter_mut()
+            .filter(|call| matches!(call.state, CallState::Scheduled | CallState::Dispatching))
+            .collect();
+        // What is being handed over may come back to wait for another vendor meanwhile.
+        let news = waiting.iter().map(|call| News {
+            call: call.id,
+            observation: Observation::Canceled,
+            at,
+            due: None,
+            vendor: None,
+        });
+        let recorded = self.inner.ledger.observe(news.collect()).await?;
+        for (call, recorded) in waiting.into_iter().zip(recorded) {
+            *call = recorded;
+        }
+        Ok(Canceled { calls, not_found: page.not_found })
+    }
+}
