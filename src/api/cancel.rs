@@ -1,17 +1,19 @@
 //! CancelCalls.
 
+use tokio::time::Instant;
 use tonic::Status;
 
-use super::{CallApi, answer, refusal, render, results::selector};
+use super::{CallApi, answer, deadline::within, refusal, render, results::selector};
 use crate::{
     gateway::Canceled,
-    proto::{CancelCallsRequest, CancelCallsResponse},
+    proto::{Call, CancelCallsRequest, CancelCallsResponse},
 };
 
 impl CallApi {
     pub(super) async fn cancel(
         &self,
         request: CancelCallsRequest,
+        deadline: Option<Instant>,
     ) -> Result<CancelCallsResponse, Status> {
         let CancelCallsRequest { call_ids, request_id, client_references } = request;
         let mut wrong = Vec::new();
@@ -19,15 +21,58 @@ impl CallApi {
         let Some(selector) = selector.filter(|_| wrong.is_empty()) else {
             return Err(refusal::invalid_request(&wrong));
         };
-        // A task of its own: a caller that leaves finds its calls taken back all the same.
-        let gateway = self.gateway.clone();
-        let canceled = tokio::spawn(async move { gateway.cancel(&selector).await });
-        let Canceled { calls, not_found } = canceled
-            .await
-            .unwrap_or(Err(crate::gateway::GatewayError::Broken))
-            .map_err(|error| refusal::uncanceled(&error))?;
+        let Some(canceled) = within(deadline, self.gateway.cancel(selector)).await else {
+            return Err(refusal::cancel_too_late());
+        };
+        let Canceled { calls, not_found } =
+            canceled.map_err(|error| refusal::uncanceled(&error))?;
         let mut calls: Vec<_> = calls.iter().map(render::call).collect();
         answer::shrink(&mut calls);
+        let around: usize = not_found.iter().map(|id| id.len() + 4).sum();
+        if answer::fitting(&calls, around) < calls.len() {
+            calls = calls.into_iter().map(essential).collect();
+        }
         Ok(CancelCallsResponse { calls, not_found })
+    }
+}
+
+/// What tells what became of a call: of calls that were placed by many requests, and have
+/// more to tell than one answer holds.
+fn essential(call: Call) -> Call {
+    Call {
+        call_id: call.call_id,
+        request_id: call.request_id,
+        client_reference: call.client_reference,
+        state: call.state,
+        end_time: call.end_time,
+        update_time: call.update_time,
+        revision: call.revision,
+        ..Call::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::answer::fitting;
+
+    #[test]
+    fn five_thousand_calls_always_fit() {
+        let long = "x".repeat(128);
+        let time = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 999_999_999 });
+        let call = Call {
+            call_id: "00000000-0000-0000-0000-000000000000".into(),
+            request_id: long.clone(),
+            client_reference: long.clone(),
+            route: long.clone(),
+            to: vec![long; 10],
+            state: 16,
+            end_time: time,
+            update_time: time,
+            revision: u64::MAX,
+            ..Call::default()
+        };
+        let calls: Vec<_> = (0..5_000).map(|_| essential(call.clone())).collect();
+        assert_eq!(fitting(&calls, 1_000 * 132), 5_000);
     }
 }

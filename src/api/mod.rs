@@ -93,7 +93,8 @@ impl CallService for CallApi {
         &self,
         request: Request<CancelCallsRequest>,
     ) -> Result<Response<CancelCallsResponse>, Status> {
-        self.cancel(request.into_inner()).await.map(Response::new)
+        let deadline = deadline::of(&request);
+        self.cancel(request.into_inner(), deadline).await.map(Response::new)
     }
 
     async fn list_vendors(

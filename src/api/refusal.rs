@@ -179,6 +179,15 @@ pub(super) fn unread(error: &GatewayError) -> Status {
     }
 }
 
+/// The deadline of CancelCalls passed; the work goes on.
+pub(super) fn cancel_too_late() -> Status {
+    let message = "the deadline passed; the calls are being taken back, as far as that is still \
+                   possible: cancel them again to learn what became of each";
+    Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message, Outlook::Doubt)
+        .in_doubt()
+        .of(Asked::READING)
+}
+
 /// The error of CancelCalls. What was to be taken back may be, or may be sent yet.
 pub(super) fn uncanceled(error: &GatewayError) -> Status {
     match error {

@@ -27,7 +27,19 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::TooManySelected`], before anything is taken back; or when the ledger
     /// can't be read or written.
-    pub async fn cancel(&self, selector: &Selector) -> Result<Canceled, GatewayError> {
+    pub async fn cancel(&self, selector: Selector) -> Result<Canceled, GatewayError> {
+        // A caller that leaves finds its calls taken back all the same, and a stop waits.
+        let counted = self.inner.tasks.token();
+        let gateway = self.clone();
+        let work = tokio::spawn(async move {
+            let canceled = gateway.take_back(&selector).await;
+            drop(counted);
+            canceled
+        });
+        work.await.unwrap_or(Err(GatewayError::Broken))
+    }
+
+    async fn take_back(&self, selector: &Selector) -> Result<Canceled, GatewayError> {
         let start = Position { entries: 0, within: None };
         let page = self.inner.ledger.page(selector, start, MAX_CALLS).await?;
         if page.next.is_some() {

@@ -355,6 +355,11 @@ impl Gateway {
             };
             heard.counts.applied += 1;
             heard.ask |= due.is_some();
+            // News of a call that is being handed over must not leave it without an end: what
+            // comes of the handover may never be known, or change nothing any more.
+            let askable = call.vendor_call_id.is_some() || vendor_call_id.is_some();
+            let due =
+                due.or_else(|| call.due.is_none().then(|| account.next_look(call, askable, at)));
             if let (None, Some(id)) = (&call.vendor_call_id, vendor_call_id) {
                 let observation = Observation::Accepted {
                     vendor_call_id: Some(id.to_owned()),

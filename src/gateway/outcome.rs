@@ -70,7 +70,7 @@ impl Gateway {
     /// A vendor's push may have named a call while it was being handed over: then there is
     /// something to ask by, though the answer to the order had nothing. A failure only costs
     /// questions.
-    async fn look_sooner(&self, account: &Account, news: &[News], recorded: &[Call]) {
+    pub(super) async fn look_sooner(&self, account: &Account, news: &[News], recorded: &[Call]) {
         let named = |(news, call): &(&News, &Call)| {
             !names_it(&news.observation) && call.vendor_call_id.is_some() && !call.state.is_final()
         };

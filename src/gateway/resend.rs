@@ -142,11 +142,7 @@ impl Gateway {
         let page = self.inner.ledger.page(&Selector::Calls(entry.calls), start, count).await?;
         let calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
         let now = self.inner.clock.now();
-        // The vendor may take it for the first time, and must not dial what has expired. And
-        // where one of them is known to be taken, so was the request.
-        let expired = |call: &Call| call.order.expire_time.is_some_and(|end| end <= now);
-        let settled = |call: &Call| !account.may_be_resent(call) || expired(call);
-        if calls.len() != count || calls.iter().any(settled) || !window.is_open(now) {
+        if calls.len() != count || !self.may_go_again(account, &calls, window, now) {
             return Ok(Answer::Nothing);
         }
         let Some(request) = letter::open(&entry.letter, account.secrets()) else {
@@ -167,7 +163,11 @@ impl Gateway {
             due: Some(again.unwrap_or_else(|| account.give_up_at(call))),
             vendor: None,
         });
-        self.inner.ledger.observe(put_off.collect()).await?;
+        let calls = self.inner.ledger.observe(put_off.collect()).await?;
+        // That may have taken its time, too.
+        if !self.may_go_again(account, &calls, window, self.inner.clock.now()) {
+            return Ok(Answer::Nothing);
+        }
         let reply = account.line.send(&request).await;
         drop(turn);
         let at = self.inner.clock.now();
@@ -191,17 +191,44 @@ impl Gateway {
         Ok(self.record_answer(account, asked, news).await)
     }
 
+    /// The same may be sent now: the vendor may take it for the first time, and must not dial
+    /// what has expired or was given up on; and where one of the calls is known to be taken, so
+    /// was the request.
+    fn may_go_again(
+        &self,
+        account: &Account,
+        calls: &[Call],
+        window: &Window,
+        now: Timestamp,
+    ) -> bool {
+        let over = |call: &Call| {
+            let expires = call.order.expire_time;
+            expires.is_some_and(|end| end <= now) || account.give_up_at(call) <= now
+        };
+        let fit = |call: &Call| account.may_be_resent(call) && !over(call);
+        calls.iter().all(fit)
+            && window.is_open(now)
+            && !self.is_stopping()
+            && !self.clock_was_set_back()
+    }
+
     /// Records what the vendor answered; with a ledger that fails for long, in the background.
     async fn record_answer(&self, account: &Arc<Account>, asked: Asked, news: Vec<News>) -> Answer {
         match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
-            Ok(recorded) => Answer::Recorded(self.apply_kept(account, recorded).await),
+            Ok(recorded) => {
+                self.look_sooner(account, &news, &recorded).await;
+                Answer::Recorded(self.apply_kept(account, recorded).await)
+            }
             Err(error) => {
                 tracing::error!(%error, vendor = account.name(), calls = news.len(), "what settles a doubt can't be recorded; it is kept in memory");
                 let (gateway, account) = (self.clone(), Arc::clone(account));
                 self.inner.tasks.spawn(async move {
                     let observe = || gateway.inner.ledger.observe(news.clone());
                     match gateway.insist(Duration::MAX, observe).await {
-                        Ok(recorded) => drop(gateway.apply_kept(&account, recorded).await),
+                        Ok(recorded) => {
+                            gateway.look_sooner(&account, &news, &recorded).await;
+                            gateway.apply_kept(&account, recorded).await;
+                        }
                         Err(error) => {
                             tracing::error!(%error, "what settles a doubt was lost");
                         }
