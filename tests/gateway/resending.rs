@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
+use base64::Engine;
 use dialplane::{
     call::{Call, CallState, Observation, ReportedState},
+    gateway::Delivered,
+    http::Delivery,
     ledger::{Ledger, News, sqlite::Disk},
 };
 use jiff::SignedDuration;
@@ -194,4 +197,40 @@ async fn a_request_from_the_future_is_not_sent_again() {
         assert_eq!(vendor.count(), tries, "{back} seconds back");
         assert!(begun.elapsed() < MINUTE);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_spoken_of_while_it_is_handed_over_ends_after_a_crash_too() {
+    let disk = Disk::new().unwrap();
+    let vendor = Canned::new(|_, _| Outcome::Never);
+    let text =
+        one("give_up_after = \"1m\"\ncallback = { user = \"phonon\", password = \"pushed\" }");
+    let first = Still::on(&disk, &text, &[("one", &vendor)]);
+    let gateway = first.gateway.clone();
+    tokio::spawn(async move { place(&gateway, order("919900000100", None)).await });
+    let call = loop {
+        let calls = first.ledger.open_calls(&[CallState::Dispatching], None, 1).await.unwrap();
+        if let Some(call) = calls.into_iter().next() {
+            break call;
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    // By our id, without the vendor's: nothing to ask by.
+    let body = format!("{{\"dialplane_call_id\":\"{}\",\"flowStatus\":\"IN_PROGRESS\"}}", call.id);
+    let login = base64::engine::general_purpose::STANDARD.encode("phonon:pushed");
+    let delivery = Delivery {
+        content_type: "application/json".to_owned(),
+        authorization: Some(format!("Basic {login}")),
+        body: body.into(),
+        ..Delivery::default()
+    };
+    let delivered = first.gateway.deliver("one", delivery).await;
+    assert!(matches!(delivered, Delivered::Taken), "{delivered:?}");
+    assert_eq!(first.recorded(call.id).await.state, CallState::InProgress);
+    // What came of the handover is never known.
+    let second = Still::on(&disk, &text, &[("one", &vendor)]);
+    second.gateway.recover().await.unwrap();
+    second.gateway.attend();
+    second.reaches(call.id, CallState::Unknown).await;
+    assert_eq!(vendor.count(), 1);
 }
