@@ -160,23 +160,3 @@ fn digests_are_the_same_for_ever() {
     let payload = b"\x12\x07default\x1a\x0f\x12\x0d+919900000100";
     assert_eq!(of(&mut request).digest, digest(&SHA256, payload).as_ref());
 }
-
-/// What naming costs beside deciding: run it by hand, with `--release` for true numbers.
-#[test]
-#[ignore = "measures"]
-fn what_the_marks_of_5000_calls_cost() {
-    let call = CallSpec {
-        client_reference: "order-4711".into(),
-        to: vec!["+919900000100".into()],
-        variables: (0..10).map(|i| (format!("name{i}"), "value".repeat(4))).collect(),
-        labels: (0..5).map(|i| (format!("label{i}"), "value".into())).collect(),
-        ..Default::default()
-    };
-    let mut request = CreateCallsRequest { calls: vec![call; 5_000], ..Default::default() };
-    let started = std::time::Instant::now();
-    let marks = std::hint::black_box(marks(&request));
-    let named = started.elapsed();
-    let started = std::time::Instant::now();
-    let _ = std::hint::black_box(of(&mut request));
-    panic!("{} bytes in {named:?}; with the digest {:?}", marks.len(), started.elapsed());
-}
