@@ -249,8 +249,11 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
         GatewayError::BeingPlaced(_) => {
             later(Code::Unavailable, "BEING_PLACED", &message, SHORT_WAIT).in_doubt()
         }
-        GatewayError::TooManySelected(_) => {
-            Refusal::wrong(Code::InvalidArgument, "INVALID_REQUEST", &message)
+        GatewayError::TooManySelected(most) => {
+            // Ids and requests never name as many.
+            let description = format!("have more than {most} calls; name fewer references");
+            let violation = Violation::new("client_references", description);
+            return invalid_request(&[violation]);
         }
         GatewayError::Stopping => later(Code::Unavailable, "STOPPING", &message, SHORT_WAIT),
         // Not INTERNAL, which proxies repeat: its calls may have been sent.
@@ -333,6 +336,7 @@ mod tests {
             (GatewayError::Unasked(failed()), Code::Unavailable, "maybe", 5_000),
             (GatewayError::BeingPlaced(id.clone()), Code::Unavailable, "maybe", 1_000),
             (GatewayError::Broken, Code::Unknown, "maybe", -1),
+            (GatewayError::TooManySelected(5_000), Code::InvalidArgument, "no", -1),
             (reused(None), Code::AlreadyExists, "no", -1),
             (reused(Some("calls[3].to".into())), Code::AlreadyExists, "no", -1),
             (GatewayError::NoSuchCalls(Vec::new()), Code::NotFound, "no", -1),

@@ -107,6 +107,7 @@ async fn killed_at_any_instant_it_dials_nobody_twice_and_loses_nothing() {
         town.start_gateway();
     }
     town.serving().await;
+    // The last life gets its share of calls, too.
     sleep(Duration::from_millis(200)).await;
     let book = load.finish().await;
     let placing = begun.elapsed();
