@@ -384,6 +384,8 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
         end_time: Some(now),
         asked_time: None,
         due: None,
+        held_until: None,
+        dispatch_time: None,
         handed_over: false,
         revision: 5,
     }

@@ -83,6 +83,13 @@ pub struct Call {
     /// it. None when nothing is to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    /// While it is scheduled: when it is taken up, to be handed over. None once somebody
+    /// has taken it up and waits for its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Timestamp>,
+    /// When it was last taken for being handed over, if that was not when it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatch_time: Option<Timestamp>,
     /// Whether the vendor took it, or may have: a call that failed without was never
     /// dialled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -99,7 +106,8 @@ impl Call {
     pub fn apply(&mut self, observation: Observation, now: Timestamp) -> bool {
         match observation {
             Observation::Dispatching => self.advance(CallState::Dispatching, now),
-            Observation::PutBack => self.put_back(now),
+            Observation::PutBack => self.put_back(None, now),
+            Observation::Held { until } => self.put_back(Some(until), now),
             Observation::Canceled => self.cancel(now),
             Observation::Expired => self.expire(now),
             Observation::Accepted { vendor_call_id, vendor_request_id, data } => {
@@ -131,6 +139,10 @@ impl Call {
             return false;
         }
         self.state = next;
+        self.held_until = None;
+        if next == CallState::Dispatching {
+            self.dispatch_time = Some(now);
+        }
         self.handed_over |= next.is_with_vendor();
         if self.handed_over || next.is_final() {
             self.fallbacks = Vec::new();
@@ -215,13 +227,24 @@ impl Call {
         self.advance(next, now)
     }
 
-    fn put_back(&mut self, now: Timestamp) -> bool {
-        if self.state != CallState::Dispatching || self.handed_over {
+    fn put_back(&mut self, until: Option<Timestamp>, now: Timestamp) -> bool {
+        let waits = self.state == CallState::Scheduled;
+        if self.handed_over || !(waits || self.state == CallState::Dispatching) {
+            return false;
+        }
+        // In somebody's hands already: to say so once more is no news.
+        if waits && (until.is_none() || until == self.held_until) {
             return false;
         }
         self.state = CallState::Scheduled;
+        self.held_until = until;
         self.touch(now);
         true
+    }
+
+    /// When it was handed over last, as far as it was; else when it was created.
+    pub fn handed_over_at(&self) -> Timestamp {
+        self.dispatch_time.unwrap_or(self.create_time)
     }
 
     /// Back to waiting for a turn, at another vendor. Where news of the call came meanwhile,
@@ -244,6 +267,7 @@ impl Call {
         self.failovers.push(Failover { vendor, error, at: now });
         self.order.caller_id = caller_id;
         self.state = CallState::Scheduled;
+        self.held_until = None;
         self.due = None;
         self.touch(now);
         true

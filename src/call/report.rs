@@ -45,6 +45,11 @@ pub enum Observation {
     },
     /// It was not sent after all, and waits for its turn again.
     PutBack,
+    /// It was not sent, and is not taken up again before this time.
+    Held {
+        /// Kept to the millisecond, rounded up.
+        until: jiff::Timestamp,
+    },
     /// Its caller takes it back.
     Canceled,
     /// Its `expire_time` passed before it was handed over.

@@ -37,6 +37,8 @@ pub(crate) fn call(state: CallState) -> Call {
         end_time: None,
         asked_time: None,
         due: None,
+        held_until: None,
+        dispatch_time: None,
         handed_over: false,
         revision: 1,
     }

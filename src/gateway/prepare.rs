@@ -181,6 +181,8 @@ impl Chosen {
             end_time: state.is_final().then_some(now),
             asked_time: None,
             due: None,
+            held_until: None,
+            dispatch_time: None,
             handed_over: false,
             revision: 1,
         }

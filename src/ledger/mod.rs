@@ -134,6 +134,31 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// again.
     async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError>;
 
+    /// Takes up calls of a vendor that wait and are held until a time that is not after `by`
+    /// ([`Call::held_until`]), up to `limit`, earliest first: from then on nobody else gets
+    /// them here, and whoever took them up claims them or holds them again; else they are let
+    /// go at the next start. And when the next one's time comes, after those. What is held
+    /// longer costs nothing.
+    ///
+    /// Whoever was answered [`LedgerError::Uncertain`] may have taken up calls, and gets those
+    /// that still wait with the same ticket again. Every other time takes a new one.
+    async fn take_up(
+        &self,
+        vendor: &str,
+        by: Timestamp,
+        limit: usize,
+        ticket: u32,
+    ) -> Result<Held, LedgerError>;
+
+    /// Lets go up to `limit` (at least 1) waiting calls that somebody has, of every vendor:
+    /// they are held until this time, and can be taken up. Gives how many there were; fewer
+    /// than `limit` means that there are no more. For a start, when those who had them are
+    /// gone.
+    async fn let_go(&self, until: Timestamp, limit: usize) -> Result<usize, LedgerError>;
+
+    /// The names of the vendors for whom calls wait, in order.
+    async fn waited_for(&self) -> Result<Vec<String>, LedgerError>;
+
     /// Changes of the selected calls in the order in which they were made, after the change
     /// with the number `after` (0 is before all), at most `limit` (at least 1): what one
     /// moment shows. Every change that a caller can see is one: each revision of each call,
@@ -295,6 +320,16 @@ pub struct Kept {
 #[derive(Debug, Clone, Default)]
 pub struct Due {
     /// Earliest first.
+    pub calls: Vec<Call>,
+    /// When the next one's time comes, after those; it may have come.
+    pub next: Option<Timestamp>,
+}
+
+/// Calls that were held, and are to be handed over.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    /// Those that were held the shortest first. They are scheduled, and their
+    /// [`Call::held_until`] is none.
     pub calls: Vec<Call>,
     /// When the next one's time comes, after those; it may have come.
     pub next: Option<Timestamp>,

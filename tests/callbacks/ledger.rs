@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use dialplane::{
     call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
     ledger::{
-        Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
+        Changes, Claim, Due, Held, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
         Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
     },
 };
@@ -218,6 +218,25 @@ impl Ledger for Watched {
 
     async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
         self.sqlite.due(vendor, by, limit).await
+    }
+
+    async fn take_up(
+        &self,
+        vendor: &str,
+        by: Timestamp,
+        limit: usize,
+        ticket: u32,
+    ) -> Result<Held, LedgerError> {
+        self.begin("take_up").await?;
+        self.make("take_up", self.sqlite.take_up(vendor, by, limit, ticket)).await
+    }
+
+    async fn let_go(&self, until: Timestamp, limit: usize) -> Result<usize, LedgerError> {
+        self.sqlite.let_go(until, limit).await
+    }
+
+    async fn waited_for(&self) -> Result<Vec<String>, LedgerError> {
+        self.sqlite.waited_for().await
     }
 
     async fn changes(

@@ -50,6 +50,8 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
         end_time: None,
         asked_time: None,
         due: None,
+        held_until: None,
+        dispatch_time: None,
         handed_over: false,
         revision: 1,
     }

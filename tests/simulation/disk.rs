@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dialplane::{
     call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
     ledger::{
-        Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
+        Changes, Claim, Due, Held, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
         Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
     },
 };
@@ -162,6 +162,24 @@ impl Ledger for Shaky {
 
     async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError> {
         self.act("remove_old", true, self.sqlite.remove_old(before, limit)).await
+    }
+
+    async fn take_up(
+        &self,
+        vendor: &str,
+        by: Timestamp,
+        limit: usize,
+        ticket: u32,
+    ) -> Result<Held, LedgerError> {
+        self.act("take_up", true, self.sqlite.take_up(vendor, by, limit, ticket)).await
+    }
+
+    async fn let_go(&self, until: Timestamp, limit: usize) -> Result<usize, LedgerError> {
+        self.act("let_go", true, self.sqlite.let_go(until, limit)).await
+    }
+
+    async fn waited_for(&self) -> Result<Vec<String>, LedgerError> {
+        self.act("waited_for", false, self.sqlite.waited_for()).await
     }
 
     async fn changes(

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
-    due,
+    due, held,
     outbox::{self, Released},
     read,
     row::{self, Trouble},
@@ -56,6 +56,7 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
             row::document(call)?,
             due::column(call),
             entries.get(&call.id),
+            held::column(call),
         ))?;
         note(connection, connection.last_insert_rowid(), call)?;
     }
@@ -132,7 +133,7 @@ fn observe_one(
     }
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
     let revision = call.revision;
-    let mut changed = call.apply(news.observation, news.at);
+    let mut changed = call.apply(held::rounded(news.observation), news.at);
     if let Some(due) = news.due {
         changed |= call.look_again(due::rounded(due));
     }
@@ -140,11 +141,13 @@ fn observe_one(
         return Ok(call);
     }
     let (document, due) = (row::document(&call)?, due::column(&call));
+    let held = held::column(&call);
     let state = code(call.state);
     let kept = entry.filter(|_| outbox::is_needed(call.state));
     entry.filter(|_| kept.is_none()).inspect(|entry| released.add(*entry));
     if (&call.vendor, &call.vendor_call_id) == (&vendor, &vendor_call_id) {
-        connection.prepare_cached(sql::UPDATE_CALL)?.execute((key, state, document, due, kept))?;
+        let columns = (key, state, document, due, kept, held);
+        connection.prepare_cached(sql::UPDATE_CALL)?.execute(columns)?;
     } else {
         connection.prepare_cached(sql::UPDATE_PLACED_CALL)?.execute((
             key,
@@ -152,6 +155,7 @@ fn observe_one(
             document,
             due,
             kept,
+            held,
             &call.vendor,
             &call.vendor_call_id,
         ))?;

@@ -19,8 +19,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{address::Address, marks::Told, row::Trouble, writer::Counters};
 use super::{
-    Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page, Recorded,
-    Removed, RequestRecord, Stray, StrayName,
+    Changes, Claim, Due, Held, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
+    Recorded, Removed, RequestRecord, Stray, StrayName,
 };
 use crate::call::{Call, CallId, CallState, Position, RequestId, Selection, Selector};
 
@@ -31,6 +31,7 @@ mod address;
 mod change;
 mod disk;
 mod due;
+mod held;
 mod history;
 mod lock;
 mod marks;
@@ -363,6 +364,26 @@ impl Ledger for SqliteLedger {
     async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
         let vendor = vendor.to_owned();
         self.read(move |connection| due::due(connection, &vendor, by, limit)).await
+    }
+
+    async fn take_up(
+        &self,
+        vendor: &str,
+        by: Timestamp,
+        limit: usize,
+        ticket: u32,
+    ) -> Result<Held, LedgerError> {
+        let vendor = vendor.to_owned();
+        self.news(limit, move |connection| held::take_up(connection, &vendor, by, limit, ticket))
+            .await
+    }
+
+    async fn let_go(&self, until: Timestamp, limit: usize) -> Result<usize, LedgerError> {
+        self.news(limit, move |connection| held::let_go(connection, until, limit)).await
+    }
+
+    async fn waited_for(&self) -> Result<Vec<String>, LedgerError> {
+        self.read(held::waited_for).await
     }
 
     async fn changes(

@@ -77,6 +77,8 @@ struct Document<'a> {
     end_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     asked_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dispatch_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     handed_over: bool,
     revision: u64,
@@ -104,8 +106,10 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         update_time,
         end_time,
         asked_time,
-        // A column.
+        // Columns.
         due: _,
+        held_until: _,
+        dispatch_time,
         handed_over,
         revision,
     } = call;
@@ -122,6 +126,7 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         update_time: *update_time,
         end_time: *end_time,
         asked_time: *asked_time,
+        dispatch_time: *dispatch_time,
         handed_over: *handed_over,
         revision: *revision,
     };
@@ -155,6 +160,8 @@ pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
         end_time: document.end_time,
         asked_time: document.asked_time,
         due: due(row)?,
+        held_until: held_until(row)?,
+        dispatch_time: document.dispatch_time,
         handed_over: document.handed_over,
         revision: document.revision,
     })
@@ -179,6 +186,10 @@ struct Changing<'a> {
     update_time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dispatch_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     handed_over: bool,
     revision: u64,
@@ -218,6 +229,8 @@ pub fn changing(call: &Call) -> Result<String, LedgerError> {
         end_time,
         asked_time: _,
         due: _,
+        held_until,
+        dispatch_time,
         handed_over,
         revision,
     } = call;
@@ -231,6 +244,8 @@ pub fn changing(call: &Call) -> Result<String, LedgerError> {
         vendor_data: Cow::Borrowed(vendor_data),
         update_time: *update_time,
         end_time: *end_time,
+        held_until: *held_until,
+        dispatch_time: *dispatch_time,
         handed_over: *handed_over,
         revision: *revision,
     };
@@ -267,6 +282,8 @@ pub fn change(row: &Row<'_>) -> Result<(Change, usize), Trouble> {
         end_time: changing.end_time,
         asked_time: lasting.asked_time,
         due: due(row)?,
+        held_until: changing.held_until,
+        dispatch_time: changing.dispatch_time,
         handed_over: changing.handed_over,
         revision: changing.revision,
     };
@@ -297,12 +314,25 @@ pub fn outbox(row: &Row<'_>) -> Result<Option<i64>, Trouble> {
 
 /// When the row's call is looked at again, its columns as [`super::sql`] selects them.
 pub fn due(row: &Row<'_>) -> Result<Option<Timestamp>, Trouble> {
+    time(row, row.get(7)?, "when it is due")
+}
+
+/// When the row's call is taken up, its columns as [`super::sql`] selects them.
+pub fn held_until(row: &Row<'_>) -> Result<Option<Timestamp>, Trouble> {
+    let held: Option<i64> = row.get(10)?;
+    time(row, held.filter(|held| *held >= 0), "until when it is held")
+}
+
+fn time(
+    row: &Row<'_>,
+    milliseconds: Option<i64>,
+    what: &str,
+) -> Result<Option<Timestamp>, Trouble> {
     let id = CallId::from_bytes(row.get(0)?);
-    let milliseconds: Option<i64> = row.get(7)?;
     milliseconds
         .map(Timestamp::from_millisecond)
         .transpose()
-        .map_err(|error| unreadable(id, format!("when it is due: {error}")))
+        .map_err(|error| unreadable(id, format!("{what}: {error}")))
 }
 
 /// A column that is never negative.

@@ -9,7 +9,7 @@ macro_rules! select_calls {
         concat!(
             "SELECT calls.call_id, requests.request_id, calls.position, calls.vendor, \
              calls.vendor_call_id, calls.state, calls.document, calls.due, calls.call, \
-             calls.outbox \
+             calls.outbox, calls.held \
              FROM calls CROSS JOIN requests NOT INDEXED ON requests.request = calls.request \
              AND requests.look IS NOT NULL ",
             $rest
@@ -29,16 +29,17 @@ pub const REQUEST: &str = "SELECT request, payload_hash, create_time, calls, fie
 /// A call.
 pub const INSERT_CALL: &str = "INSERT INTO calls \
      (call_id, request, position, client_reference, vendor, vendor_call_id, state, document, due, \
-     outbox) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+     outbox, held) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// What changes of a call with most news. The vendor's names of it are left alone, so
 /// their index is too.
-pub const UPDATE_CALL: &str =
-    "UPDATE calls SET state = ?2, document = ?3, due = ?4, outbox = ?5 WHERE call = ?1";
+pub const UPDATE_CALL: &str = "UPDATE calls \
+     SET state = ?2, document = ?3, due = ?4, outbox = ?5, held = ?6 WHERE call = ?1";
 
 /// The same with the vendor and its id of the call.
 pub const UPDATE_PLACED_CALL: &str = "UPDATE calls \
-     SET state = ?2, document = ?3, due = ?4, outbox = ?5, vendor = ?6, vendor_call_id = ?7 \
+     SET state = ?2, document = ?3, due = ?4, outbox = ?5, held = ?6, vendor = ?7, \
+     vendor_call_id = ?8 \
      WHERE call = ?1";
 
 /// A request to a vendor as it goes out.
@@ -83,6 +84,25 @@ pub const KEY_OF_VENDOR_CALL: &str = "SELECT call FROM calls \
 /// A vendor's calls that are looked at again, earliest first.
 pub const CALLS_DUE: &str =
     select_calls!("WHERE calls.vendor = ?1 AND calls.due IS NOT NULL ORDER BY calls.due");
+
+/// A vendor's calls that nobody has taken up yet, those first whose time comes first.
+pub const CALLS_HELD: &str =
+    select_calls!("WHERE calls.vendor = ?1 AND calls.held >= 0 ORDER BY calls.held, calls.call");
+
+/// Those that were taken up with a ticket.
+pub const CALLS_TAKEN: &str =
+    select_calls!("WHERE calls.vendor = ?1 AND calls.held = ?2 ORDER BY calls.call");
+
+/// The next vendor for whom calls wait.
+pub const WAITED_FOR: &str = "SELECT vendor FROM calls INDEXED BY calls_held \
+     WHERE held IS NOT NULL AND vendor > ?1 ORDER BY vendor LIMIT 1";
+
+/// The keys of some of a vendor's calls that somebody has.
+pub const CALLS_IN_HANDS: &str =
+    "SELECT call FROM calls WHERE vendor = ?1 AND held < 0 ORDER BY held, call LIMIT ?2";
+
+/// A call that waits is taken up, or let go.
+pub const SET_HELD: &str = "UPDATE calls SET held = ?2 WHERE call = ?1";
 
 /// A revision of a call.
 pub const INSERT_CHANGE: &str =
@@ -197,7 +217,7 @@ pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE 
      FROM ledger WHERE one = 1";
 
 #[cfg(test)]
-pub const ALL: [&str; 48] = [
+pub const ALL: [&str; 53] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
@@ -215,6 +235,11 @@ pub const ALL: [&str; 48] = [
     CALL_OF_KEY,
     KEY_OF_VENDOR_CALL,
     CALLS_DUE,
+    CALLS_HELD,
+    CALLS_TAKEN,
+    WAITED_FOR,
+    CALLS_IN_HANDS,
+    SET_HELD,
     INSERT_CHANGE,
     CHANGES_AFTER,
     CHANGES_OF_CALL,

@@ -48,6 +48,11 @@ fn no_statement_walks_through_a_table() {
             (sql::KEYS_OF_REFERENCE, "COVERING INDEX calls_by_reference"),
             (sql::KEY_OF_VENDOR_CALL, "COVERING INDEX calls_by_vendor_call"),
             (sql::CALLS_DUE, "INDEX calls_due"),
+            (sql::CALLS_HELD, "INDEX calls_held"),
+            (sql::CALLS_TAKEN, "INDEX calls_held"),
+            (sql::WAITED_FOR, "COVERING INDEX calls_held"),
+            (sql::CALLS_IN_HANDS, "COVERING INDEX calls_held"),
+            (sql::SET_HELD, "INTEGER PRIMARY KEY"),
             (sql::CHANGES_AFTER, "INTEGER PRIMARY KEY"),
             (sql::CHANGES_OF_CALL, "COVERING INDEX changes_by_call"),
             (sql::STRAYS_OF_CALL, "INDEX strays_by_vendor_call"),
@@ -91,7 +96,7 @@ async fn every_connection_is_as_safe_as_promised() {
         ("journal_mode", "Text(\"wal\")"),
         ("synchronous", "Integer(2)"),
         ("foreign_keys", "Integer(1)"),
-        ("user_version", "Integer(3)"),
+        ("user_version", "Integer(4)"),
         ("query_only", "Integer(0)"),
     ] {
         assert_eq!(with_writer(&ledger, pragma(name)).await, value, "{name}");
@@ -152,7 +157,7 @@ fn says_why_a_file_is_not_opened() {
     drop(SqliteLedger::open(&url("newer.db")).unwrap());
     Connection::open(at("newer.db")).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
     let error = SqliteLedger::open(&url("newer.db")).unwrap_err();
-    assert!(matches!(error, LedgerError::Newer { found: 99, known: 3 }), "{error}");
+    assert!(matches!(error, LedgerError::Newer { found: 99, known: 4 }), "{error}");
 
     // As an empty file is what a first start that was cut short leaves behind.
     fs::write(at("empty.db"), "").unwrap();
