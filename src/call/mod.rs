@@ -25,5 +25,5 @@ pub use record::{Call, Failover, Fallback};
 pub use report::{Observation, Report, ReportedState};
 pub use selector::{MAX_SELECTED, Position, Selection, Selector};
 pub use state::CallState;
-pub use window::{Days, MinuteOfDay, Opening, Window, WindowZone};
+pub use window::{Days, MinuteOfDay, NoMinuteOfDay, Opening, Window, WindowError, WindowZone};
 pub use zone::{NumberZones, time_zone, time_zone_names};
