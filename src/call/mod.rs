@@ -12,6 +12,8 @@ mod selector;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
+mod window;
+mod zone;
 
 pub use attempt::{AnsweredBy, Attempt};
 pub use error::{CallError, Cause, Dialed, Fault, Resource, VendorFault, Violation};
@@ -23,3 +25,5 @@ pub use record::{Call, Failover, Fallback};
 pub use report::{Observation, Report, ReportedState};
 pub use selector::{MAX_SELECTED, Position, Selection, Selector};
 pub use state::CallState;
+pub use window::{Days, MinuteOfDay, NoMinuteOfDay, Opening, Window, WindowError, WindowZone};
+pub use zone::{NumberZones, time_zone, time_zone_names};

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode};
 use super::{WRONG_INPUT, fail, say, table::columns};
 use crate::{
     call::Script,
-    config::{Config, Route, VendorConfig},
+    config::{Config, OutsideWindow, Route, Schedule, VendorConfig},
 };
 
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -15,9 +15,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     };
     say(format!("{} is right.", path.display()));
     say(format!("\nlistens on {}, keeps its ledger at {}\n", config.server.listen, config.ledger));
-    let mut rows = vec![["ROUTE", "VENDORS", "SCRIPT", "CALLER ID"].map(str::to_owned).to_vec()];
-    rows.extend(config.routes.values().map(route));
-    columns(&rows).iter().for_each(say);
+    columns(&routes(&config)).iter().for_each(say);
     say("");
     let mut rows = vec![
         ["VENDOR", "KIND", "CALLS/EXCHANGE", "RESULTS", "IN FLIGHT"].map(str::to_owned).to_vec(),
@@ -78,6 +76,12 @@ pub(super) fn callback_warnings(config: &Config) -> Vec<String> {
     }
 }
 
+fn routes(config: &Config) -> Vec<Vec<String>> {
+    let head = ["ROUTE", "VENDORS", "SCRIPT", "CALLER ID", "WINDOW", "SCHEDULED BY"];
+    let routes = config.routes.values().map(route);
+    std::iter::once(head.map(str::to_owned).to_vec()).chain(routes).collect()
+}
+
 fn route(route: &Route) -> Vec<String> {
     let script = match &route.script {
         None => "the vendor's".to_owned(),
@@ -85,12 +89,47 @@ fn route(route: &Route) -> Vec<String> {
         Some(Script::Audio(audio)) => format!("audio {audio}"),
     };
     let caller_id = route.caller_id.as_ref().map_or("the vendor's", |id| id.as_str());
-    vec![route.name.clone(), route.vendors.join(", "), script, caller_id.to_owned()]
+    let window = route.window.as_ref().map_or("any time".to_owned(), |window| {
+        let outside = match route.outside_window {
+            OutsideWindow::Wait => "wait",
+            OutsideWindow::Refuse => "are refused",
+        };
+        format!("{window}; others {outside}")
+    });
+    let schedule = match route.schedule {
+        Schedule::Gateway => "the gateway",
+        Schedule::Vendor => "the vendor",
+    };
+    vec![
+        route.name.clone(),
+        route.vendors.join(", "),
+        script,
+        caller_id.to_owned(),
+        window,
+        schedule.to_owned(),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn routes_show_when_they_call_and_who_schedules() {
+        let text = "[vendors.p]\nkind = \"phonon\"\nproduct = \"outbound\"\nflow_id = \"AbCd1234\"\n\
+                    security_id = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\n\
+                    [routes.default]\nvendors = [\"p\"]\nschedule = \"vendor\"\n\
+                    [routes.office]\nvendors = [\"p\"]\noutside_window = \"refuse\"\n\
+                    window = { from = \"09:00\", to = \"18:00\", days = [\"mon\", \"fri\"], zone = \"callee\" }";
+        let config = Config::parse(text, Path::new("."), &|_| None).unwrap();
+        let shown: Vec<_> = routes(&config).into_iter().map(|row| row[4..].join("; ")).collect();
+        let expected = [
+            "WINDOW; SCHEDULED BY",
+            "any time; the vendor",
+            "09:00-18:00 mon, fri (callee); others are refused; the gateway",
+        ];
+        assert_eq!(shown, expected);
+    }
 
     #[test]
     fn an_address_without_anybody_to_post_is_told() {

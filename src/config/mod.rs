@@ -11,8 +11,9 @@ mod secret;
 mod section;
 mod source;
 mod vendor;
+mod window;
 
-pub use model::{Config, Link, Listen, Rate, Route, Server, VendorConfig};
+pub use model::{Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig};
 pub use problem::{ConfigError, Problem, Problems};
 pub use secret::Secret;
 pub use section::Section;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc,
 
 use super::Secret;
 use crate::{
-    call::{CallerId, Script},
+    call::{CallerId, Script, Window},
     vendors::Vendor,
 };
 
@@ -108,4 +108,30 @@ pub struct Route {
     pub caller_id: Option<CallerId>,
     /// Played when a call names nothing.
     pub script: Option<Script>,
+    /// When people may be called; none means at any time.
+    pub window: Option<Window>,
+    /// What becomes of a call that comes at another time.
+    pub outside_window: OutsideWindow,
+    /// Who holds a call until its start time.
+    pub schedule: Schedule,
+}
+
+/// What becomes of a call that a route's window does not allow yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OutsideWindow {
+    /// It waits until the window opens.
+    #[default]
+    Wait,
+    /// It fails.
+    Refuse,
+}
+
+/// Who holds a call until its start time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// The gateway, which hands it over on time.
+    #[default]
+    Gateway,
+    /// The vendor, if it schedules by itself: it gets the call at once, with its time.
+    Vendor,
 }

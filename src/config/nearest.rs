@@ -19,7 +19,7 @@ pub(super) fn nearest<'k>(text: &str, known: &BTreeSet<&'k str>) -> Option<&'k s
 }
 
 /// How many letters have to be added, dropped or changed (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(64).enumerate() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
-use super::{Route, Section, VendorConfig, nearest::nearest};
+use super::{OutsideWindow, Route, Schedule, Section, VendorConfig, nearest::nearest, window};
 use crate::{call::Script, vendors::Capabilities};
 
 /// The vendors of the file: every name in it, and what could be read of them.
@@ -19,11 +19,20 @@ pub(super) fn read(vendors: &Vendors<'_>, name: &str, mut section: Section<'_>) 
     let names = read_vendors(vendors, &mut section);
     let caller_id = section.parsed("caller_id");
     let script = read_script(&mut section);
+    let window = section.section("window").and_then(window::read);
+    let outside_window = read_outside_window(&mut section);
+    let schedule = read_schedule(&mut section);
 
     if caller_id.is_some() && none_can(vendors, &names, |can| can.caller_id) {
         section.problem(
             "caller_id",
             "none of the route's vendors takes one with a call; leave it out",
+        );
+    }
+    if schedule == Schedule::Vendor && none_can(vendors, &names, |can| can.schedules) {
+        section.problem(
+            "schedule",
+            "none of the route's vendors schedules by itself; expected \"gateway\"",
         );
     }
     match &script {
@@ -39,7 +48,30 @@ pub(super) fn read(vendors: &Vendors<'_>, name: &str, mut section: Section<'_>) 
         _ => {}
     }
     section.finish();
-    Route { name: name.to_owned(), vendors: names, caller_id, script }
+    Route {
+        name: name.to_owned(),
+        vendors: names,
+        caller_id,
+        script,
+        window,
+        outside_window,
+        schedule,
+    }
+}
+
+fn read_outside_window(section: &mut Section<'_>) -> OutsideWindow {
+    const KEY: &str = "outside_window";
+    let words = [("wait", OutsideWindow::Wait), ("refuse", OutsideWindow::Refuse)];
+    let found = section.choice(KEY, &words);
+    if section.has(KEY) && !section.has("window") {
+        section.problem(KEY, "is there without a window; expected one, or leave it out");
+    }
+    found.unwrap_or_default()
+}
+
+fn read_schedule(section: &mut Section<'_>) -> Schedule {
+    let words = [("gateway", Schedule::Gateway), ("vendor", Schedule::Vendor)];
+    section.choice("schedule", &words).unwrap_or_default()
 }
 
 fn read_vendors(vendors: &Vendors<'_>, section: &mut Section<'_>) -> Vec<String> {

@@ -8,6 +8,7 @@ use super::{Config, ConfigError, Listen, Problems, Rate};
 use crate::call::Script;
 
 mod toy;
+mod window;
 
 const CANARY: &str = "c4n4ry-s3cr3t";
 

@@ -32,7 +32,7 @@ fn build(section: &mut Section<'_>, flows: bool) -> Option<Arc<dyn Vendor>> {
     let can = Capabilities {
         flows,
         audio: !flows,
-        schedules: false,
+        schedules: flows,
         retries: false,
         caller_id: flows,
         pull_results: false,
