@@ -44,6 +44,7 @@ fn essential(call: Call) -> Call {
         request_id: call.request_id,
         client_reference: call.client_reference,
         state: call.state,
+        scheduled_time: call.scheduled_time,
         end_time: call.end_time,
         update_time: call.update_time,
         revision: call.revision,

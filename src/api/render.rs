@@ -37,6 +37,7 @@ pub(super) fn call(call: &call::Call) -> proto::Call {
         update_time: Some(timestamp(call.update_time)),
         end_time: call.end_time.map(timestamp),
         revision: call.revision,
+        scheduled_time: call.held_until.map(timestamp),
         failovers: call.failovers.iter().map(|failed| failover(failed, &prefix)).collect(),
     }
 }

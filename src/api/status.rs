@@ -25,6 +25,7 @@ pub fn code_of(cause: Cause) -> Code {
         Cause::NotFound => Code::NotFound,
         Cause::Operator => Code::FailedPrecondition,
         Cause::NotAllowed => Code::PermissionDenied,
+        Cause::NotNow => Code::FailedPrecondition,
         Cause::Duplicate => Code::AlreadyExists,
         Cause::Exhausted => Code::ResourceExhausted,
         Cause::Unreachable => Code::Unavailable,
@@ -142,16 +143,11 @@ pub(super) fn extras(error: &CallError, subject: Subject<'_>) -> Vec<Any> {
                 },
             ));
         }
-        Cause::Operator => details.push(any(
-            "PreconditionFailure",
-            &pb::PreconditionFailure {
-                violations: vec![pb::precondition_failure::Violation {
-                    r#type: error.reason.to_string(),
-                    subject: vendor,
-                    description: shorten(&error.message, 160),
-                }],
-            },
-        )),
+        Cause::Operator => details.push(precondition(error, vendor)),
+        Cause::NotNow => {
+            let route = error.resource.as_ref().map(|route| format!("routes/{}", route.name));
+            details.push(precondition(error, route.unwrap_or_default()));
+        }
         Cause::Exhausted => details.push(any(
             "QuotaFailure",
             &pb::QuotaFailure {
@@ -172,6 +168,15 @@ pub(super) fn extras(error: &CallError, subject: Subject<'_>) -> Vec<Any> {
         details.push(any("RequestInfo", &info));
     }
     details
+}
+
+fn precondition(error: &CallError, subject: String) -> Any {
+    let violation = pb::precondition_failure::Violation {
+        r#type: error.reason.to_string(),
+        subject,
+        description: shorten(&error.message, 160),
+    };
+    any("PreconditionFailure", &pb::PreconditionFailure { violations: vec![violation] })
 }
 
 pub(super) fn retry_info(wait: Duration) -> Any {

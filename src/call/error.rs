@@ -18,6 +18,8 @@ pub enum Cause {
     Operator,
     /// The vendor may not call this number. PERMISSION_DENIED.
     NotAllowed,
+    /// Nobody may be called now. FAILED_PRECONDITION.
+    NotNow,
     /// Seen before. ALREADY_EXISTS.
     Duplicate,
     /// No balance, line, mask or rate left. RESOURCE_EXHAUSTED.
@@ -36,11 +38,12 @@ pub enum Cause {
 
 impl Cause {
     /// Every row.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InvalidCall,
         Self::NotFound,
         Self::Operator,
         Self::NotAllowed,
+        Self::NotNow,
         Self::Duplicate,
         Self::Exhausted,
         Self::Unreachable,

@@ -267,7 +267,6 @@ impl Call {
         self.failovers.push(Failover { vendor, error, at: now });
         self.order.caller_id = caller_id;
         self.state = CallState::Scheduled;
-        self.held_until = None;
         self.due = None;
         self.touch(now);
         true

@@ -34,6 +34,8 @@ pub struct Account {
     pub(super) asking: Asking,
     /// When the next of its open calls is looked at.
     pub(super) agenda: Agenda,
+    /// When the next of its waiting calls is taken up.
+    pub(super) waiting: Agenda,
     pub(super) pushes: Pushes,
     secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
@@ -69,6 +71,7 @@ impl Account {
             tokens: TokenStore::default(),
             asking: Asking::default(),
             agenda: Agenda::default(),
+            waiting: Agenda::default(),
             pushes: Pushes::default(),
             secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),

@@ -114,7 +114,7 @@ impl Gateway {
             due: Some(account.next_look(call, true, at)),
             vendor: None,
         });
-        self.inner.ledger.observe(news.collect()).await.map_err(|error| {
+        self.observe(news.collect()).await.map_err(|error| {
             tracing::error!(%error, vendor = account.name(), "a vendor's answer could not be recorded");
             CallError::new(
                 Cause::Unreachable,

@@ -59,7 +59,7 @@ impl Gateway {
             due: None,
             vendor: None,
         });
-        let recorded = self.inner.ledger.observe(news.collect()).await?;
+        let recorded = self.observe(news.collect()).await?;
         for (call, recorded) in waiting.into_iter().zip(recorded) {
             *call = recorded;
         }

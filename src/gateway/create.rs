@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     Gateway, GatewayError, Prepared,
     batch::{Batch, cut},
+    dispatch::is_in_hand,
     settle::nothing_new,
 };
 use crate::{
@@ -28,7 +29,9 @@ impl Gateway {
     pub(super) async fn run(self, prepared: Prepared) -> Result<Created, GatewayError> {
         let Prepared { request_id, fingerprint, create_time, mut calls, .. } = prepared;
         // More than fits into the semaphore can't come: a request has 5,000 calls at most.
-        let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+        // What is held waits in the ledger.
+        let in_memory = calls.iter().filter(|call| call.held_until.is_none()).count();
+        let count = u32::try_from(in_memory).unwrap_or(u32::MAX);
         let waiting = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);
         let waiting = waiting.map_err(|_| GatewayError::Overloaded)?;
         let mut batches = self.batches(&mut calls);
@@ -46,7 +49,7 @@ impl Gateway {
             outbox,
         };
         match self.inner.ledger.record(request).await {
-            Ok(Recorded::New) => {}
+            Ok(Recorded::New) => self.wait_for(&calls),
             // The turns taken for the batches are given back as these are dropped.
             Ok(Recorded::Before(record)) => {
                 return self.replay(&request_id, &fingerprint, record).await;
@@ -80,7 +83,7 @@ impl Gateway {
             News { call: call.id, observation, at, due: None, vendor: None }
         });
         let news: Vec<_> = news.collect();
-        match self.insist(Duration::MAX, || self.inner.ledger.observe(news.clone())).await {
+        match self.insist(Duration::MAX, || self.observe(news.clone())).await {
             Ok(calls) => drop(self.dispatch_again(calls).await),
             Err(LedgerError::NoSuchCall(_)) => {}
             Err(error) => {
@@ -95,7 +98,7 @@ impl Gateway {
     /// others wait as scheduled.
     fn batches(&self, calls: &mut [Call]) -> Vec<Batch> {
         let mut waiting: BTreeMap<&str, Vec<Call>> = BTreeMap::new();
-        for call in calls.iter().filter(|call| call.state == CallState::Scheduled) {
+        for call in calls.iter().filter(|call| is_in_hand(call)) {
             let Some((name, _)) = self.inner.accounts.get_key_value(&call.vendor) else { continue };
             waiting.entry(name).or_default().push(call.clone());
         }

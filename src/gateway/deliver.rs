@@ -386,7 +386,7 @@ impl Gateway {
         let calls = if news.is_empty() {
             Vec::new()
         } else {
-            self.twice(|| self.inner.ledger.observe(news.clone())).await?
+            self.twice(|| self.observe(news.clone())).await?
         };
         account.pushes.add(counts);
         if ask {

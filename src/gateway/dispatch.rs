@@ -118,8 +118,7 @@ impl Gateway {
         calls: Vec<Call>,
     ) -> Pin<Box<dyn Future<Output = Vec<Call>> + Send + '_>> {
         Box::pin(async move {
-            let (waiting, mut done): (Vec<_>, Vec<_>) =
-                calls.into_iter().partition(|call| call.state == CallState::Scheduled);
+            let (waiting, mut done): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_in_hand);
             let mut gathered = Gathered::default();
             waiting.into_iter().for_each(|call| gathered.add(call));
             let mut batches = Vec::new();
@@ -176,8 +175,8 @@ impl Gateway {
         given_up: Arc<AtomicBool>,
         moved: Moved,
     ) -> Vec<Call> {
-        let mut done = Vec::new();
-        loop {
+        let mut done = self.hold_some(&mut batch).await;
+        while !batch.calls.is_empty() {
             let entry = batch.write(self.inner.clock.now());
             let uncertain = AtomicBool::new(batch.maybe_claimed);
             let claim = || async {
@@ -217,6 +216,33 @@ impl Gateway {
             }
             return done;
         }
+        done
+    }
+
+    /// Takes those calls out of a batch that must not be handed over now, whatever the time
+    /// was when it was made; gives them as they are recorded then.
+    async fn hold_some(&self, batch: &mut Batch) -> Vec<Call> {
+        let at = self.inner.clock.now();
+        let mut news = Vec::new();
+        let calls = std::mem::take(&mut batch.calls);
+        let (held, due): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| {
+            let observation = match self.not_now(&batch.account, call, at) {
+                // The claim says so.
+                None | Some(Observation::Expired) => return false,
+                Some(observation) => observation,
+            };
+            news.push(News { call: call.id, observation, at, due: None, vendor: None });
+            true
+        });
+        batch.calls = due;
+        match self.insist(PATIENCE, || self.observe(news.clone())).await {
+            Ok(calls) => calls,
+            Err(error) => {
+                tracing::error!(%error, calls = held.len(), "calls that must not be dialled now can't be held yet");
+                self.inner.tasks.spawn(self.clone().put_back_later(news));
+                held
+            }
+        }
     }
 
     /// Of calls that were not ours to claim: those that are dispatching were claimed by a try
@@ -235,7 +261,7 @@ impl Gateway {
             vendor: None,
         };
         let news: Vec<_> = claimed.iter().map(back).collect();
-        match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
+        match self.insist(PATIENCE, || self.observe(news.clone())).await {
             Ok(calls) => others.extend(wait_again(calls, moved)),
             Err(error) => {
                 tracing::error!(%error, calls = claimed.len(), "calls that were claimed twice can't be put back yet");
@@ -247,7 +273,7 @@ impl Gateway {
     }
 
     async fn put_back_later(self, news: Vec<News>) {
-        match self.insist(Duration::MAX, || self.inner.ledger.observe(news.clone())).await {
+        match self.insist(Duration::MAX, || self.observe(news.clone())).await {
             Ok(calls) => drop(self.dispatch_again(calls).await),
             Err(error) => {
                 tracing::error!(%error, calls = news.len(), "calls that were claimed twice stay as they are");
@@ -278,12 +304,17 @@ fn by_account(batches: Vec<Batch>) -> Vec<Vec<Batch>> {
     lines
 }
 
+/// It waits, and not for a time: whoever has it sees that it gets its turn.
+pub(super) fn is_in_hand(call: &Call) -> bool {
+    call.state == CallState::Scheduled && call.held_until.is_none()
+}
+
 /// Lets those go that wait for another turn, and gives the others. Nobody waits for calls
 /// that move on in the background: they are found by whoever asks.
 pub(super) fn wait_again(calls: Vec<Call>, moved: &Moved) -> Vec<Call> {
-    let stays = |call: Call| match call.state {
-        CallState::Scheduled => moved.send(call).err().map(|unsent| unsent.0),
-        _ => Some(call),
+    let stays = |call: Call| match is_in_hand(&call) {
+        true => moved.send(call).err().map(|unsent| unsent.0),
+        false => Some(call),
     };
     calls.into_iter().filter_map(stays).collect()
 }

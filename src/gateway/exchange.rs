@@ -35,20 +35,16 @@ impl Gateway {
             let token = account.token(refused_token).await;
             // Only now: recording and a token may have taken their time.
             let now = self.inner.clock.now();
-            let is_due = |call: &&Call| call.order.expire_time.is_none_or(|end| end > now);
-            let due: Vec<_> = calls.iter().filter(is_due).collect();
-            let batch: Vec<_> = due.iter().map(|call| outgoing(call)).collect();
-            if batch.is_empty() {
-                return calls.iter().map(|_| Observation::Expired).collect();
-            }
-            // Without the one that expired meanwhile it would be another request than the one
+            let not_now: Vec<_> =
+                calls.iter().map(|call| self.not_now(account, call, now)).collect();
+            let due = calls.iter().zip(&not_now).filter(|(_, not_now)| not_now.is_none());
+            let batch: Vec<_> = due.map(|(call, _)| outgoing(call)).collect();
+            // Without the one that must not go now it would be another request than the one
             // in the outbox.
-            if written.is_some() && batch.len() < calls.len() {
-                let outcome = |call| match is_due(&call) {
-                    true => Observation::PutBack,
-                    false => Observation::Expired,
-                };
-                return calls.iter().map(outcome).collect();
+            let is_another = written.is_some() && batch.len() < calls.len();
+            if batch.is_empty() || is_another {
+                let put_back = |not_now: Option<_>| not_now.unwrap_or(Observation::PutBack);
+                return not_now.into_iter().map(put_back).collect();
             }
             let outcomes = match self
                 .send(account, &batch, written.as_ref(), token, refused_token.is_none(), now)
@@ -61,12 +57,9 @@ impl Gateway {
                 }
             };
             let mut outcomes = outcomes.into_iter();
-            return calls
-                .iter()
-                .map(|call| {
-                    let sent = is_due(&call).then(|| outcomes.next()).flatten();
-                    sent.unwrap_or(Observation::Expired)
-                })
+            return not_now
+                .into_iter()
+                .map(|not_now| not_now.or_else(|| outcomes.next()).unwrap_or_else(not_mentioned))
                 .collect();
         }
     }
@@ -142,13 +135,7 @@ impl Gateway {
                 }
             })
             .collect();
-        observations.resize_with(batch.len(), || {
-            Observation::Failed(CallError::new(
-                Cause::InDoubt,
-                "UNREADABLE_ANSWER",
-                "the vendor's answer does not mention the call",
-            ))
-        });
+        observations.resize_with(batch.len(), not_mentioned);
         // One call's mistake says nothing of the vendor; only an exchange in which
         // nothing went well, by the vendor's doing, does.
         let vendors_doing = observations.iter().all(|observation| {
@@ -190,6 +177,14 @@ impl Gateway {
         };
         account.line.send(&request).await.map_err(|failure| unanswered(account, &failure))
     }
+}
+
+fn not_mentioned() -> Observation {
+    Observation::Failed(CallError::new(
+        Cause::InDoubt,
+        "UNREADABLE_ANSWER",
+        "the vendor's answer does not mention the call",
+    ))
 }
 
 fn is_certain_refusal(placement: &Placement) -> bool {

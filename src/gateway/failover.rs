@@ -20,6 +20,7 @@ pub const TABLE: [Row; Cause::ALL.len()] = [
     row(Cause::NotFound, false, "the caller or the operator named something that is not there"),
     row(Cause::Operator, true, "this account's credentials, addresses or validity"),
     row(Cause::NotAllowed, false, "who must not be called must not be called by anybody"),
+    row(Cause::NotNow, false, "the hour is the same for every vendor"),
     row(Cause::Duplicate, false, "the vendor may have dialled when the call came first"),
     row(Cause::Exhausted, true, "this account's balance, lines or rate"),
     row(Cause::Unreachable, true, "nothing reached the vendor"),

@@ -46,8 +46,10 @@ mod recover;
 mod resend;
 mod results;
 mod retain;
+mod schedule;
 mod settle;
 mod token;
+mod turn;
 mod watch;
 
 pub use account::{Account, Health};

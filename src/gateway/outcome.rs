@@ -35,7 +35,7 @@ impl Gateway {
             })
             .collect();
         let first_look = news.iter().filter_map(|news| news.due).min();
-        match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
+        match self.insist(PATIENCE, || self.observe(news.clone())).await {
             // A vendor may tell what became of a call before it answers.
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
@@ -48,7 +48,7 @@ impl Gateway {
                 let gateway = self.clone();
                 self.inner.tasks.spawn(async move {
                     let recorded = gateway
-                        .insist(Duration::MAX, || gateway.inner.ledger.observe(news.clone()))
+                        .insist(Duration::MAX, || gateway.observe(news.clone()))
                         .await;
                     match recorded {
                         Ok(recorded) => {
@@ -90,7 +90,7 @@ impl Gateway {
         if first.is_none() {
             return;
         }
-        match self.inner.ledger.observe(sooner).await {
+        match self.observe(sooner).await {
             Ok(_) => drop(first.inspect(|time| account.agenda.is_due(*time))),
             Err(error) => {
                 tracing::warn!(%error, vendor = account.name(), "calls can't be looked at sooner");
@@ -103,7 +103,10 @@ impl Gateway {
 /// that it was being handed over, and so does the caller, unless it may have gone out.
 fn unrecorded((mut call, news): (Call, &News)) -> Call {
     let nobody_dialled = match &news.observation {
-        Observation::FailedOver { .. } | Observation::PutBack | Observation::Expired => true,
+        Observation::FailedOver { .. }
+        | Observation::PutBack
+        | Observation::Held { .. }
+        | Observation::Expired => true,
         Observation::Failed(error) => error.dialed == Dialed::No,
         _ => false,
     };

@@ -69,7 +69,9 @@ impl Gateway {
         let mut calls = Vec::with_capacity(drafts.len());
         for (position, draft) in (0..).zip(drafts) {
             let chosen = self.choose(route, draft, now);
-            calls.push(chosen.into_call(&request_id, position, route, now));
+            let mut call = chosen.into_call(&request_id, position, route, now);
+            self.hold_until_its_turn(&mut call, route, now);
+            calls.push(call);
         }
         if all_or_nothing {
             refuse_all_if_one_is_wrong(&mut calls, now);
@@ -202,16 +204,7 @@ fn fit(account: &Account, route: &Route, asked: &Order, now: Timestamp) -> (Orde
     }
     // "Past means now": a vendor need not hear of it.
     order.start_time = order.start_time.filter(|start| *start > now);
-    let mut objections = adapter.check(&order);
-    if order.start_time.is_some() && !can.schedules {
-        objections.push(Objection::unsupported(
-            "start_time",
-            format!(
-                "{} can't be told a time; leave it out, and create the call when it is due",
-                account.name()
-            ),
-        ));
-    }
+    let objections = adapter.check(&order);
     (order, objections)
 }
 
@@ -253,21 +246,24 @@ fn verdict(
     Some(CallError { violations, ..CallError::new(cause, reason, message) })
 }
 
+/// Of a call that is not recorded yet.
+pub(super) fn refuse(call: &mut Call, error: CallError, now: Timestamp) {
+    call.state = CallState::Failed;
+    call.held_until = None;
+    call.fallbacks = Vec::new();
+    call.end_time = Some(now);
+    call.error = Some(error);
+}
+
 fn refuse_all_if_one_is_wrong(calls: &mut [Call], now: Timestamp) {
     let Some(wrong) = calls.iter().find(|call| call.error.is_some()).map(|call| call.position)
     else {
         return;
     };
     for call in calls.iter_mut().filter(|call| call.error.is_none()) {
-        call.state = CallState::Failed;
-        call.fallbacks = Vec::new();
-        call.end_time = Some(now);
-        call.error = Some(CallError::new(
-            Cause::Aborted,
-            "ALL_OR_NOTHING",
-            format!(
-                "not placed, because calls[{wrong}] is wrong and the request is all_or_nothing"
-            ),
-        ));
+        let message = format!(
+            "not placed, because calls[{wrong}] is wrong and the request is all_or_nothing"
+        );
+        refuse(call, CallError::new(Cause::Aborted, "ALL_OR_NOTHING", message), now);
     }
 }

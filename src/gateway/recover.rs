@@ -1,8 +1,6 @@
 //! After a restart: what was being handed over is in doubt, what waited goes on.
 
-use std::collections::BTreeMap;
-
-use super::{Gateway, GatewayError, batch::cut};
+use super::{Gateway, GatewayError};
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation},
     ledger::News,
@@ -16,7 +14,7 @@ const PAGE: usize = 1_000;
 pub struct Recovery {
     /// Calls that were being handed over when the gateway stopped: now unconfirmed.
     pub unconfirmed: usize,
-    /// Calls that waited for their turn: being sent now.
+    /// Calls that waited for their turn: sent as soon as the gateway attends to them.
     pub resumed: usize,
 }
 
@@ -53,7 +51,7 @@ impl Gateway {
                 }),
                 vendor: None,
             });
-            self.inner.ledger.observe(news.collect()).await?;
+            self.observe(news.collect()).await?;
         }
         recovery.resumed = self.resume().await?;
         Ok(recovery)
@@ -67,38 +65,69 @@ impl Gateway {
         Ok(self.inner.ledger.open_calls(&[state], after, PAGE).await?)
     }
 
+    /// Lets go what the last run had taken up, for whoever takes up what waits.
     async fn resume(&self) -> Result<usize, GatewayError> {
+        self.move_from_missing_vendors().await?;
+        let now = self.inner.clock.now();
         let mut resumed = 0;
-        let mut after = None;
-        let mut batches = Vec::new();
+        loop {
+            let some = self.inner.ledger.let_go(now, PAGE).await?;
+            resumed += some;
+            if some < PAGE {
+                return Ok(resumed);
+            }
+        }
+    }
+
+    /// Calls that wait for a vendor that is not configured any more go to the next one of
+    /// their plan. Those that have none wait on: the vendor may be back with the next start.
+    async fn move_from_missing_vendors(&self) -> Result<(), GatewayError> {
+        let mut missing = self.inner.ledger.waited_for().await?;
+        missing.retain(|vendor| !self.inner.accounts.contains_key(vendor));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (mut after, mut moved, mut left) = (None, 0, 0);
         loop {
             let calls = self.open(CallState::Scheduled, after).await?;
             let Some(last) = calls.last() else { break };
             after = Some(last.id);
-            let mut by_vendor: BTreeMap<String, Vec<Call>> = BTreeMap::new();
-            for call in calls {
-                by_vendor.entry(call.vendor.clone()).or_default().push(call);
-            }
-            for (vendor, calls) in by_vendor {
-                match self.inner.accounts.get(&vendor) {
-                    Some(account) => {
-                        resumed += calls.len();
-                        batches.extend(cut(account, calls));
-                    }
-                    None => {
-                        tracing::warn!(
-                            vendor,
-                            calls = calls.len(),
-                            "calls wait for a vendor that is not configured any more"
-                        );
-                    }
+            let at = self.inner.clock.now();
+            let mut news = Vec::new();
+            for call in calls.iter().filter(|call| missing.contains(&call.vendor)) {
+                let refused = self.or_moved_on(call, Observation::Failed(gone(call)));
+                if !matches!(refused, Observation::FailedOver { .. }) {
+                    left += 1;
+                    continue;
                 }
+                moved += 1;
+                // As if that vendor had been tried; at the next one it waits as long.
+                let until = call.held_until.unwrap_or(at);
+                let steps = [Observation::Dispatching, refused, Observation::Held { until }];
+                news.extend(steps.map(|observation| News {
+                    call: call.id,
+                    observation,
+                    at,
+                    due: None,
+                    vendor: None,
+                }));
             }
+            self.observe(news).await?;
         }
-        if !batches.is_empty() {
-            let gateway = self.clone();
-            self.inner.tasks.spawn(async move { gateway.dispatch(batches).await });
-        }
-        Ok(resumed)
+        tracing::warn!(
+            ?missing,
+            moved,
+            left,
+            "calls wait for vendors that are not configured any more"
+        );
+        Ok(())
     }
+}
+
+fn gone(call: &Call) -> CallError {
+    CallError::new(
+        Cause::Operator,
+        "VENDOR_NOT_CONFIGURED",
+        format!("vendor {} is not configured any more", call.vendor),
+    )
 }

@@ -163,7 +163,7 @@ impl Gateway {
             due: Some(again.unwrap_or_else(|| account.give_up_at(call))),
             vendor: None,
         });
-        let calls = self.inner.ledger.observe(put_off.collect()).await?;
+        let calls = self.observe(put_off.collect()).await?;
         // That may have taken its time, too.
         if !self.may_go_again(account, &calls, window, self.inner.clock.now()) {
             return Ok(Answer::Nothing);
@@ -214,7 +214,7 @@ impl Gateway {
 
     /// Records what the vendor answered; with a ledger that fails for long, in the background.
     async fn record_answer(&self, account: &Arc<Account>, asked: Asked, news: Vec<News>) -> Answer {
-        match self.insist(PATIENCE, || self.inner.ledger.observe(news.clone())).await {
+        match self.insist(PATIENCE, || self.observe(news.clone())).await {
             Ok(recorded) => {
                 self.look_sooner(account, &news, &recorded).await;
                 Answer::Recorded(self.apply_kept(account, recorded).await)
@@ -223,7 +223,7 @@ impl Gateway {
                 tracing::error!(%error, vendor = account.name(), calls = news.len(), "what settles a doubt can't be recorded; it is kept in memory");
                 let (gateway, account) = (self.clone(), Arc::clone(account));
                 self.inner.tasks.spawn(async move {
-                    let observe = || gateway.inner.ledger.observe(news.clone());
+                    let observe = || gateway.observe(news.clone());
                     match gateway.insist(Duration::MAX, observe).await {
                         Ok(recorded) => {
                             gateway.look_sooner(&account, &news, &recorded).await;

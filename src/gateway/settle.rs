@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use super::{Gateway, account::Account, resend::Resent, results::round};
+use super::{Gateway, account::Account, agenda::Agenda, resend::Resent, results::round};
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation, ReportedState},
     ledger::News,
@@ -27,12 +27,15 @@ const GROWTH: u32 = 20;
 
 impl Gateway {
     /// Does what is to be done without being asked, until the gateway stops: looks after the
-    /// calls of every vendor, and tells those who watch. Call it once, after
+    /// calls of every vendor, hands over those that wait when their time comes, and tells
+    /// those who watch. Call it once, after
     /// [`Gateway::recover`].
     pub fn attend(&self) {
         for account in self.inner.accounts.values() {
             let settler = self.clone().settle_account(Arc::clone(account));
             self.inner.tasks.spawn(settler);
+            let scheduler = self.clone().take_up_what_waits(Arc::clone(account));
+            self.inner.tasks.spawn(scheduler);
         }
         self.inner.tasks.spawn(self.clone().hand_out_changes());
         self.inner.tasks.spawn(self.clone().look_through_strays());
@@ -64,7 +67,7 @@ impl Gateway {
                 }
             };
             if due.calls.is_empty() {
-                self.rest(&account, due.next, now).await;
+                self.rest(&account.agenda, due.next, now).await;
                 continue;
             }
             match self.look_at(&account, due.calls, by).await {
@@ -78,26 +81,17 @@ impl Gateway {
         }
     }
 
-    /// Until the next call is due, somebody wakes us, or the gateway stops.
-    async fn rest(&self, account: &Account, next: Option<Timestamp>, now: Timestamp) {
+    /// Until the next call's time comes, somebody wakes us, or the gateway stops.
+    pub(super) async fn rest(&self, agenda: &Agenda, next: Option<Timestamp>, now: Timestamp) {
         let until = next.map_or(LONGEST_REST, |next| {
             Duration::try_from(next.duration_since(now)).unwrap_or_default().min(LONGEST_REST)
         });
-        account.agenda.rest_until(later(now, until));
+        agenda.rest_until(later(now, until));
         tokio::select! {
             // In this order every time, so that a simulation can be repeated.
             biased;
-            () = account.agenda.woken() => {}
+            () = agenda.woken() => {}
             () = sleep(until) => {}
-            () = self.inner.stopping.cancelled() => {}
-        }
-    }
-
-    async fn pause(&self, pause: Duration) {
-        tokio::select! {
-            // In this order every time, so that a simulation can be repeated.
-            biased;
-            () = sleep(pause) => {}
             () = self.inner.stopping.cancelled() => {}
         }
     }
@@ -166,7 +160,7 @@ impl Gateway {
                 Some(News { call: call.id, observation, at: now, due: Some(due), vendor: None })
             })
             .collect();
-        if let Err(error) = self.inner.ledger.observe(news).await {
+        if let Err(error) = self.observe(news).await {
             tracing::warn!(%error, vendor = account.name(), "open calls can't be put off");
             return Looked::InVain(Some(PAUSE));
         }

@@ -164,11 +164,12 @@ async fn a_refusal_that_contradicts_itself_moves_nobody() {
 }
 
 /// What the house decided; the code has to agree, and the vendors' codes with it.
-const DECIDED: [(Cause, bool); 11] = [
+const DECIDED: [(Cause, bool); 12] = [
     (Cause::InvalidCall, false),
     (Cause::NotFound, false),
     (Cause::Operator, true),
     (Cause::NotAllowed, false),
+    (Cause::NotNow, false),
     (Cause::Duplicate, false),
     (Cause::Exhausted, true),
     (Cause::Unreachable, true),

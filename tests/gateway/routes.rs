@@ -2,11 +2,11 @@
 
 use dialplane::{
     proto::{CallSpec, CallState, call_spec::Script},
-    sandbox::System,
+    sandbox::{Options, Sandbox, System},
 };
 use serde_json::{Value, json};
 
-use crate::harness::{ROUTES, to, with_sandbox};
+use crate::harness::{Gateway, ROUTES, six_systems, to, with_sandbox};
 
 fn spec() -> CallSpec {
     CallSpec {
@@ -59,7 +59,11 @@ async fn every_route_takes_a_call_and_tells_of_it() {
 
 /// The body of the one exchange of a system, and the call it was for.
 async fn sent(route: &str, spec: CallSpec) -> (Value, String, Vec<(String, String)>, String) {
-    let (sandbox, mut gateway) = with_sandbox().await;
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    // A vendor that schedules gets the time.
+    let (plain, told) = ("\nvendors = [\"phonon-", "\nschedule = \"vendor\"\nvendors = [\"phonon-");
+    let text = six_systems(&sandbox, "20s").replace(plain, told);
+    let mut gateway = Gateway::start(&text).await;
     let response = gateway.create(route, vec![spec]).await.unwrap();
     assert_eq!(response.calls[0].state(), CallState::Accepted, "{response:?}");
     let log = sandbox.log();

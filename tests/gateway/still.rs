@@ -178,6 +178,11 @@ impl Still {
         Self { gateway, ledger, ahead }
     }
 
+    /// The time of day.
+    pub fn now(&self) -> Timestamp {
+        now(self.ahead.load(SeqCst))
+    }
+
     /// The call as it is recorded.
     pub async fn recorded(&self, id: CallId) -> Call {
         let start = Position { entries: 0, within: None };

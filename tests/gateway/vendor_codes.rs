@@ -63,7 +63,7 @@ fn expect(cause: Cause, error: &Explained, context: &str) {
     let code = match cause {
         Cause::InvalidCall => Code::InvalidArgument,
         Cause::NotFound => Code::NotFound,
-        Cause::Operator => Code::FailedPrecondition,
+        Cause::Operator | Cause::NotNow => Code::FailedPrecondition,
         Cause::NotAllowed => Code::PermissionDenied,
         Cause::Duplicate => Code::AlreadyExists,
         Cause::Exhausted => Code::ResourceExhausted,

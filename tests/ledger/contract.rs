@@ -12,7 +12,7 @@ use crate::samples::{
     request_of,
 };
 
-pub use crate::{due::*, history::*, outbox::*, removal::*, sources::*, strays::*};
+pub use crate::{due::*, held::*, history::*, outbox::*, removal::*, sources::*, strays::*};
 
 /// A ledger as the gateway holds it.
 pub type Shared = Arc<dyn Ledger>;
@@ -48,6 +48,11 @@ macro_rules! behaviours {
             open_calls_come_in_pages,
             reads_see_what_was_acknowledged,
             closes_for_good,
+            what_waits_is_taken_up_in_its_order,
+            who_took_up_something_gets_it_again_with_the_same_ticket,
+            a_start_lets_go_what_somebody_had,
+            what_is_held_again_is_taken_up_again,
+            times_at_the_ends_of_time_are_times,
             every_revision_is_a_change,
             a_change_has_everything_of_its_call,
             changes_come_in_pages_of_any_size,

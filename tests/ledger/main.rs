@@ -12,6 +12,7 @@
 mod contract;
 mod crash;
 mod due;
+mod held;
 mod history;
 mod outbox;
 mod paging;

@@ -46,6 +46,9 @@ flow_id = "f-1"
 [routes.spoken]
 vendors = ["audio_2"]
 audio = "https://cdn.example.com/a.wav"
+window = { from = "09:00", to = "21:00", days = ["mon", "Tuesday"], zone = "callee" }
+outside_window = "refuse"
+schedule = "gateway"
 "#;
 
 fn environment(name: &str) -> Option<String> {

@@ -19,8 +19,8 @@ const NANOSECONDS: i128 = 1_000_000;
 pub fn milliseconds(due: Timestamp) -> i64 {
     let exact = due.as_nanosecond();
     let up = exact.div_euclid(NANOSECONDS) + i128::from(exact.rem_euclid(NANOSECONDS) != 0);
-    // Nothing is after the end of time.
-    let last = Timestamp::MAX.as_millisecond();
+    // Nothing is after the end of time, which is a whole second for who reads it back.
+    let last = Timestamp::MAX.as_second().saturating_mul(1_000);
     i64::try_from(up).unwrap_or(last).min(last)
 }
 
@@ -78,6 +78,7 @@ mod tests {
         assert!(rounded(at(1)) > at(1));
         for end in [Timestamp::MIN, Timestamp::MAX] {
             assert_eq!(rounded(rounded(end)), rounded(end));
+            assert!(Timestamp::from_millisecond(milliseconds(end)).is_ok());
         }
     }
 }

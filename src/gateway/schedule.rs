@@ -1,0 +1,131 @@
+//! Takes up the calls that wait when their time has come, and hands them over. When that is
+//! is kept with each call ([`Call::held_until`]), so a restart goes on where the last run
+//! stopped, and what waits costs nothing until then.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+
+use super::{Gateway, account::Account};
+use crate::{
+    call::{Call, Observation},
+    ledger::{Held, LedgerError, News},
+};
+
+/// Calls taken up at a time: what the largest exchange takes.
+const CHUNK: u32 = 500;
+/// Calls of a vendor that were taken up and wait for their turn, at most: the others wait in
+/// the ledger.
+pub(super) const MAX_TAKEN_UP: usize = 10_000;
+/// The pause after calls were taken up: those whose time comes within it go together.
+const GATHER: Duration = Duration::from_millis(5);
+/// The pause after a ledger that failed.
+const PAUSE: Duration = Duration::from_millis(250);
+
+impl Gateway {
+    /// Applies news, as [`crate::ledger::Ledger::observe`], and lets the calls that it holds
+    /// be taken up on time.
+    pub(super) async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
+        let calls = self.inner.ledger.observe(news).await?;
+        self.wait_for(&calls);
+        Ok(calls)
+    }
+
+    /// Whoever takes up what is held is woken in time for these, which are recorded.
+    pub(super) fn wait_for(&self, calls: &[Call]) {
+        for call in calls {
+            let Some(until) = call.held_until else { continue };
+            if let Some(account) = self.inner.accounts.get(&call.vendor) {
+                account.waiting.is_due(until);
+            }
+        }
+    }
+
+    /// Takes up a vendor's calls, each when its time has come, until the gateway stops.
+    pub(super) async fn take_up_what_waits(self, account: Arc<Account>) {
+        let room = Arc::new(Semaphore::new(MAX_TAKEN_UP));
+        let mut ticket = 0_u32;
+        while let Some(mut place) = self.place_for_a_chunk(&room).await {
+            // From here on whoever holds a call wakes us; before, we would have found it.
+            account.waiting.awake();
+            let now = self.inner.clock.now();
+            let limit = CHUNK as usize;
+            let Held { calls, next } = match self
+                .inner
+                .ledger
+                .take_up(account.name(), now, limit, ticket)
+                .await
+            {
+                Ok(held) => held,
+                Err(error) => {
+                    tracing::warn!(%error, vendor = account.name(), "calls that wait can't be taken up");
+                    self.pause(PAUSE).await;
+                    continue;
+                }
+            };
+            ticket = ticket.wrapping_add(1);
+            if calls.is_empty() {
+                drop(place);
+                self.rest(&account.waiting, next, now).await;
+                continue;
+            }
+            let is_full = calls.len() >= limit;
+            let calls = self.expire_some(calls).await;
+            drop(place.split(limit.saturating_sub(calls.len())));
+            let gateway = self.clone();
+            self.inner.tasks.spawn(async move {
+                gateway.dispatch_again(calls).await;
+                drop(place);
+            });
+            if !is_full {
+                self.pause(GATHER).await;
+            }
+        }
+    }
+
+    /// Ends those of the calls that must not be dialled any more, without waiting for their
+    /// turn; gives the others. What can't be recorded now is found out at their turn.
+    async fn expire_some(&self, calls: Vec<Call>) -> Vec<Call> {
+        let at = self.inner.clock.now();
+        let is_over = |call: &Call| call.order.expire_time.is_some_and(|end| end <= at);
+        if !calls.iter().any(is_over) {
+            return calls;
+        }
+        let (over, mut rest): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_over);
+        let expired = |call: &Call| News {
+            call: call.id,
+            observation: Observation::Expired,
+            at,
+            due: None,
+            vendor: None,
+        };
+        if let Err(error) = self.observe(over.iter().map(expired).collect()).await {
+            tracing::warn!(%error, calls = over.len(), "calls that expired can't be recorded yet");
+            rest.extend(over);
+        }
+        rest
+    }
+
+    /// None once the gateway stops.
+    async fn place_for_a_chunk(&self, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            // In this order every time, so that a simulation can be repeated.
+            biased;
+            () = self.inner.stopping.cancelled() => None,
+            place = Arc::clone(room).acquire_many_owned(CHUNK) => place.ok(),
+        }
+    }
+
+    /// Waits, unless the gateway stops.
+    pub(super) async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            // In this order every time, so that a simulation can be repeated.
+            biased;
+            () = sleep(pause) => {}
+            () = self.inner.stopping.cancelled() => {}
+        }
+    }
+}
