@@ -47,6 +47,7 @@ mod resend;
 mod results;
 mod retain;
 mod settle;
+mod suppress;
 mod token;
 mod watch;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dialplane::{
-    call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
+    call::{Call, CallId, CallState, E164, Position, RequestId, Selection, Selector, Suppression},
     ledger::{
         Changes, Claim, Due, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
         Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
@@ -162,6 +162,26 @@ impl Ledger for Shaky {
 
     async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError> {
         self.act("remove_old", true, self.sqlite.remove_old(before, limit)).await
+    }
+
+    async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
+        self.act("suppress", true, self.sqlite.suppress(numbers)).await
+    }
+
+    async fn unsuppress(&self, numbers: Vec<E164>) -> Result<Vec<E164>, LedgerError> {
+        self.act("unsuppress", true, self.sqlite.unsuppress(numbers)).await
+    }
+
+    async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError> {
+        self.act("suppressed", false, self.sqlite.suppressed(numbers)).await
+    }
+
+    async fn suppressions(
+        &self,
+        after: Option<E164>,
+        limit: usize,
+    ) -> Result<(Vec<Suppression>, bool), LedgerError> {
+        self.act("suppressions", false, self.sqlite.suppressions(after, limit)).await
     }
 
     async fn changes(

@@ -91,7 +91,7 @@ async fn every_connection_is_as_safe_as_promised() {
         ("journal_mode", "Text(\"wal\")"),
         ("synchronous", "Integer(2)"),
         ("foreign_keys", "Integer(1)"),
-        ("user_version", "Integer(3)"),
+        ("user_version", "Integer(4)"),
         ("query_only", "Integer(0)"),
     ] {
         assert_eq!(with_writer(&ledger, pragma(name)).await, value, "{name}");
