@@ -20,3 +20,4 @@ mod samples;
 mod sources;
 mod sqlite;
 mod strays;
+mod suppressions;

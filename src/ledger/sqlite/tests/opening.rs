@@ -66,6 +66,10 @@ fn no_statement_walks_through_a_table() {
             (sql::SOME_CALLS_OF_REQUEST, "INDEX calls_by_request"),
             (sql::DELETE_CHANGES, "INDEX changes_by_call"),
             (sql::DELETE_CALL, "INTEGER PRIMARY KEY"),
+            (sql::SUPPRESSION, "PRIMARY KEY"),
+            (sql::DELETE_SUPPRESSION, "PRIMARY KEY"),
+            (sql::SUPPRESSIONS_AFTER, "PRIMARY KEY"),
+            (sql::FIRST_SUPPRESSION, "SEARCH suppressions"),
         ] {
             let plan = &plan(&connection, statement)[0];
             assert!(plan.contains(index), "{statement}: {plan}");
