@@ -12,7 +12,9 @@ use crate::samples::{
     request_of,
 };
 
-pub use crate::{due::*, history::*, outbox::*, removal::*, sources::*, strays::*, suppressions::*};
+pub use crate::{
+    due::*, history::*, outbox::*, removal::*, sources::*, strays::*, suppressions::*,
+};
 
 /// A ledger as the gateway holds it.
 pub type Shared = Arc<dyn Ledger>;
