@@ -88,8 +88,7 @@ pub fn suppressed(places: &[usize]) -> Option<CallError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::call::Dialed;
+    use super::{super::Dialed, *};
 
     #[test]
     fn an_error_names_the_places_and_no_number() {

@@ -91,6 +91,17 @@ pub(super) struct How {
 /// Why a command ends, and with which exit code.
 struct Failed(String, u8);
 
+impl Failed {
+    /// Of a step, after so many numbers that are dealt with.
+    fn after(status: &tonic::Status, done: usize) -> Self {
+        let why = client::explain(status);
+        match done {
+            0 => Self(why, 1),
+            done => Self(format!("{why}\nthe first {done} numbers are dealt with"), 1),
+        }
+    }
+}
+
 impl From<tonic::Status> for Failed {
     fn from(status: tonic::Status) -> Self {
         Self(client::explain(&status), 1)
@@ -115,9 +126,12 @@ async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
     how.heading();
+    let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
         let request = AddSuppressionsRequest { numbers: part.to_vec(), reason: reason.to_owned() };
-        let added = client.add_suppressions(request).await?.into_inner();
+        let added = client.add_suppressions(request).await;
+        let added = added.map_err(|status| Failed::after(&status, done))?.into_inner();
+        done += part.len();
         added.suppressions.iter().for_each(|suppression| how.show(suppression));
     }
     Ok(())
@@ -126,9 +140,12 @@ async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
 async fn remove(numbers: &Numbers, how: &How) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
+    let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
         let request = RemoveSuppressionsRequest { numbers: part.to_vec() };
-        let answer = client.remove_suppressions(request).await?.into_inner();
+        let answer = client.remove_suppressions(request).await;
+        let answer = answer.map_err(|status| Failed::after(&status, done))?.into_inner();
+        done += part.len();
         let removed = answer.removed.iter().map(|number| (number, true));
         for (number, removed) in removed.chain(answer.not_found.iter().map(|n| (n, false))) {
             if how.json {

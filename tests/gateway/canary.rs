@@ -240,8 +240,7 @@ async fn who_must_not_be_called_is_told_to_nobody() {
     let stub = Stub::start(|request| refuse(&request.path, &request.body)).await;
     let mut gateway = Gateway::start(&configuration(&stub.url())).await;
     suppressions::add(&gateway, &NUMBERS, "asked").await.unwrap();
-    let call = CallSpec { to: vec![NUMBERS[1].into(), NUMBERS[0].into()], ..Default::default() };
-    let error = explained(gateway.create("mobtexting", vec![call]).await);
+    let error = explained(gateway.create("mobtexting", vec![call_with_everything()]).await);
     assert_eq!(error.info.reason, "SUPPRESSED");
     assert_error_is_silent("the refusal", &error);
     let wrong = [NUMBERS[0], &NUMBERS[1][..5], &format!("{}x", NUMBERS[2])];

@@ -409,3 +409,20 @@ async fn the_command_keeps_the_list() {
     assert!(code == 1 && err.contains("no gateway answers"), "{err}");
     sandbox.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_finds_a_gateway_on_a_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = format!("unix:{}", directory.path().join("s").display());
+    let vendor = account("knovvu", "one", "http://127.0.0.1:9", "");
+    let text = format!("[server]\nlisten = \"{server}\"\n{}{vendor}", on_disk(&directory))
+        + &route("default", &["one"]);
+    let config = Config::parse(&text, std::path::Path::new("."), &|_| None).unwrap();
+    let running = dialplane::cli::start(&config).await.unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dialplane"));
+    command.args(["suppress", "add", LISTED, "--server", &server]);
+    let output = tokio::task::block_in_place(|| command.output().unwrap());
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains(LISTED));
+    running.stop().await;
+}
