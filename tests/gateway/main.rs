@@ -29,6 +29,7 @@ mod retries;
 mod routes;
 mod safety;
 mod still;
+mod suppress_command;
 mod suppressions;
 mod uncertain;
 mod unrecorded;

@@ -1,30 +1,30 @@
 //! Numbers that must not be called: kept by RPC, and never dialled.
 
-use std::{process::Command, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use dialplane::{
-    config::{Config, Listen},
-    gateway::{self, Clock},
     proto::{
         AddSuppressionsRequest, AddSuppressionsResponse, CallSpec, CallState, CreateCallsRequest,
         ListSuppressionsRequest, ListSuppressionsResponse, RemoveSuppressionsRequest,
-        RemoveSuppressionsResponse, suppression_service_client::SuppressionServiceClient,
+        RemoveSuppressionsResponse, call_service_client::CallServiceClient,
+        suppression_service_client::SuppressionServiceClient,
     },
     sandbox::{Options, Sandbox},
 };
 use tokio::sync::Semaphore;
-use tonic::{Code, Status};
+use tonic::{Code, Status, transport::Endpoint};
 
 use crate::{
-    failing_ledger::Watched,
+    deadlines::Served,
     harness::{Explained, Gateway, six_systems, to, with_sandbox},
-    placing::{in_state, on_disk, order, recorded},
+    joining::House,
+    placing::{in_state, on_disk, recorded},
     raw::{Does, Raw, account, answer, route, written, yes},
 };
 
 /// On the list in these tests.
-const LISTED: &str = "+919900000100";
-const FREE: &str = "+919900000200";
+pub const LISTED: &str = "+919900000100";
+pub const FREE: &str = "+919900000200";
 
 pub fn numbers(numbers: &[&str]) -> Vec<String> {
     numbers.iter().map(|number| (*number).to_owned()).collect()
@@ -329,100 +329,52 @@ async fn a_call_that_waits_is_refused_at_its_turn() {
 
 #[tokio::test]
 async fn a_list_that_cannot_be_read_lets_nobody_through() {
-    let (sandbox, own) = with_sandbox().await;
-    let text = six_systems(&sandbox, "20s") + "[routes.both]\nvendors = [\"knovvu\"]\n";
-    let config = Config::parse(&text, std::path::Path::new("."), &|_| None).unwrap();
-    let ledger = Arc::new(Watched::new());
-    let gateway = gateway::Gateway::new(&config, ledger.clone(), Clock::system()).unwrap();
-    *ledger.uncertain.lock().unwrap() = Some(("suppressed", false));
-    let order = |number| dialplane::gateway::CreateOrder {
-        request_id: dialplane::call::RequestId::generate(),
-        fingerprint: dialplane::call::Fingerprint { digest: [0; 32], fields: Vec::new() },
-        route: "both".to_owned(),
-        drafts: vec![dialplane::gateway::Draft {
-            order: order(number, None),
-            violations: Vec::new(),
-        }],
-        all_or_nothing: false,
-    };
-    let error = gateway.prepare(order(FREE)).await.unwrap_err();
-    assert!(matches!(error, gateway::GatewayError::Ledger(_)), "{error:?}");
-    assert!(sandbox.log().is_empty());
-    // A caller that leaves leaves a change that is made.
-    ledger.open.send_replace(false);
-    let number: dialplane::call::E164 = LISTED.parse().unwrap();
-    let mut change = Box::pin(gateway.suppress(vec![number.clone()], Default::default()));
-    assert!(futures_util::poll!(change.as_mut()).is_pending());
-    ledger.begun.acquire().await.unwrap().forget();
-    drop(change);
-    ledger.open.send_replace(true);
-    gateway.stop();
-    gateway.drained().await;
-    assert_eq!(gateway.suppressed(vec![number]).await.unwrap().len(), 1);
-    own.stop().await;
-    sandbox.stop().await;
-}
+    let house = House::new();
+    let served = Served::start(&house).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", served.address)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut calls = CallServiceClient::new(channel.clone());
+    *house.ledger.failing.lock().unwrap() = Some("suppressed");
+    for (id, validate_only, pushback) in
+        [("one", false, "5000"), ("", false, "-1"), ("", true, "5000")]
+    {
+        let request = CreateCallsRequest {
+            calls: vec![to(FREE)],
+            validate_only,
+            request_id: id.into(),
+            ..Default::default()
+        };
+        let status = calls.create_calls(request).await.unwrap_err();
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), pushback);
+        let error = Explained::of(&status);
+        assert_eq!(
+            (error.code, error.info.reason.as_str()),
+            (Code::Unavailable, "LEDGER_UNAVAILABLE")
+        );
+        assert_eq!(error.meta("dialed"), "no");
+    }
+    *house.ledger.failing.lock().unwrap() = Some("suppress");
+    let mut suppressions = SuppressionServiceClient::new(channel);
+    let request = AddSuppressionsRequest { numbers: numbers(&[LISTED]), ..Default::default() };
+    let status = suppressions.add_suppressions(request.clone()).await.unwrap_err();
+    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "5000");
+    let error = Explained::of(&status);
+    assert_eq!((error.code, error.info.reason.as_str()), (Code::Unavailable, "LEDGER_UNAVAILABLE"));
+    *house.ledger.failing.lock().unwrap() = None;
 
-/// The command, as people run it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_keeps_the_list() {
-    let (sandbox, mut gateway) = with_sandbox().await;
-    let Listen::Tcp(address) = gateway.running.address().clone() else { panic!("not TCP") };
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("list.txt");
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dialplane"));
-        command.arg("suppress").args(arguments);
-        command.env("DIALPLANE_SERVER", format!("http://{address}"));
-        tokio::task::block_in_place(|| {
-            let output = command.output().unwrap();
-            let text = |bytes| String::from_utf8(bytes).unwrap();
-            (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-        })
-    };
-    let lines: Vec<_> = (0..6_000).map(|n| format!("+91980000{n:04} # {n}\n\n")).collect();
-    std::fs::write(&file, lines.concat()).unwrap();
-    let file = file.to_str().unwrap();
-    let (code, out, err) = run(&["add", LISTED, "--file", file, "--reason", "asked"]);
-    assert_eq!((code, out.lines().count(), err.as_str()), (0, 6_002, ""));
-    let (code, out, _) = run(&["list", "--json"]);
-    assert_eq!((code, out.lines().count()), (0, 6_001));
-    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
-    assert_eq!((&last["number"], &last["reason"]), (&LISTED.into(), &"asked".into()));
-    let (code, out, _) = run(&["list", LISTED, FREE]);
-    assert_eq!(code, 0);
-    assert!(out.lines().nth(1).unwrap().ends_with("Z  asked") && out.lines().count() == 2, "{out}");
-    gateway.call("knovvu", LISTED).await.unwrap_err();
-    let (code, out, _) = run(&["remove", LISTED, FREE, "--json"]);
-    assert_eq!((code, out.lines().count()), (0, 2));
-    assert!(out.lines().next().unwrap().contains("true") && out.contains("false"), "{out}");
-    gateway.call("knovvu", LISTED).await.unwrap();
-
-    let (code, _, err) = run(&["add", FREE, "--reason", &"r".repeat(129)]);
-    assert_eq!(code, 1);
-    assert!(err.contains("INVALID_ARGUMENT, INVALID_REQUEST: reason: has 129"), "{err}");
-    let (code, _, err) = run(&["add", "0123"]);
-    assert!(code == 2 && err.contains("number 1: starts with 0"), "{err}");
-    assert_eq!(run(&["remove"]).0, 2);
-    gateway.stop().await;
-    let (code, _, err) = run(&["list"]);
-    assert!(code == 1 && err.contains("no gateway answers"), "{err}");
-    sandbox.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_finds_a_gateway_on_a_unix_socket() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = format!("unix:{}", directory.path().join("s").display());
-    let vendor = account("knovvu", "one", "http://127.0.0.1:9", "");
-    let text = format!("[server]\nlisten = \"{server}\"\n{}{vendor}", on_disk(&directory))
-        + &route("default", &["one"]);
-    let config = Config::parse(&text, std::path::Path::new("."), &|_| None).unwrap();
-    let running = dialplane::cli::start(&config).await.unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dialplane"));
-    command.args(["suppress", "add", LISTED, "--server", &server]);
-    let output = tokio::task::block_in_place(|| command.output().unwrap());
-    assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8(output.stdout).unwrap().contains(LISTED));
-    running.stop().await;
+    // A passed deadline does not stop what was begun.
+    house.ledger.open.send_replace(false);
+    let mut hasty = tonic::Request::new(request);
+    hasty.set_timeout(Duration::from_millis(100));
+    let status = suppressions.add_suppressions(hasty).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    house.ledger.open.send_replace(true);
+    house.gateway.stop();
+    house.gateway.drained().await;
+    let listed = ListSuppressionsRequest::default();
+    let listed = suppressions.list_suppressions(listed).await.unwrap().into_inner();
+    assert_eq!(listed.suppressions[0].number, LISTED);
+    drop((calls, suppressions));
+    served.end().await;
+    house.end(0).await;
 }
