@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/dialplane/v1/call.proto",
         "proto/dialplane/v1/vendor.proto",
         "proto/dialplane/v1/call_service.proto",
+        "proto/dialplane/v1/suppression_service.proto",
     ];
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=third_party");

@@ -16,13 +16,15 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
 
-use super::{create::MAX_CALLS, refusal::invalid_request};
+use super::{create::MAX_CALLS, refusal::invalid_request, suppressions::MAX_SUPPRESSED};
 use crate::{
     call::{MAX_SELECTED, Violation},
     proto::{
-        CancelCallsRequest, CancelCallsResponse, CreateCallsRequest, CreateCallsResponse,
-        GetCallResultsRequest, GetCallResultsResponse, ListVendorsRequest, ListVendorsResponse,
-        WatchCallResultsRequest, WatchCallResultsResponse,
+        AddSuppressionsRequest, AddSuppressionsResponse, CancelCallsRequest, CancelCallsResponse,
+        CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest, GetCallResultsResponse,
+        ListSuppressionsRequest, ListSuppressionsResponse, ListVendorsRequest, ListVendorsResponse,
+        RemoveSuppressionsRequest, RemoveSuppressionsResponse, WatchCallResultsRequest,
+        WatchCallResultsResponse,
     },
 };
 
@@ -75,6 +77,21 @@ impl Counted for CancelCallsRequest {
     const REPEATED: &'static [Repeated] = SELECTION;
 }
 
+impl Counted for AddSuppressionsRequest {
+    const REPEATED: &'static [Repeated] =
+        &[Repeated { tag: 1, name: "numbers", max: MAX_SUPPRESSED }];
+}
+
+impl Counted for RemoveSuppressionsRequest {
+    const REPEATED: &'static [Repeated] =
+        &[Repeated { tag: 1, name: "numbers", max: MAX_SUPPRESSED }];
+}
+
+impl Counted for ListSuppressionsRequest {
+    const REPEATED: &'static [Repeated] =
+        &[Repeated { tag: 3, name: "numbers", max: MAX_SELECTED }];
+}
+
 impl Counted for ListVendorsRequest {}
 
 impl Counted for CreateCallsResponse {}
@@ -82,6 +99,9 @@ impl Counted for GetCallResultsResponse {}
 impl Counted for WatchCallResultsResponse {}
 impl Counted for CancelCallsResponse {}
 impl Counted for ListVendorsResponse {}
+impl Counted for AddSuppressionsResponse {}
+impl Counted for RemoveSuppressionsResponse {}
+impl Counted for ListSuppressionsResponse {}
 
 /// [`ProstCodec`], which refuses requests of too many fields before it decodes them.
 #[derive(Debug, Clone)]
@@ -362,6 +382,9 @@ mod tests {
         fits_its_descriptor::<WatchCallResultsRequest>();
         fits_its_descriptor::<CancelCallsRequest>();
         fits_its_descriptor::<ListVendorsRequest>();
+        fits_its_descriptor::<AddSuppressionsRequest>();
+        fits_its_descriptor::<RemoveSuppressionsRequest>();
+        fits_its_descriptor::<ListSuppressionsRequest>();
     }
 
     proptest! {

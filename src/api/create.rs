@@ -51,7 +51,13 @@ impl CallApi {
                 Looked::New(new) => announced = Some(new),
             }
         }
-        let mut prepared = self.gateway.prepare(order).map_err(failed)?;
+        let prepared = within(deadline, self.gateway.prepare(order)).await.ok_or_else(late)?;
+        let mut prepared = prepared.map_err(|error| {
+            failed(match &announced {
+                Some(announced) => announced.told(error),
+                None => error,
+            })
+        })?;
         if let Some(announced) = announced {
             prepared = prepared.announced(announced);
         }
@@ -71,7 +77,7 @@ impl CallApi {
         if let Some(id) = given_id {
             self.gateway.may_use(id, &order.fingerprint).await.map_err(failed)?;
         }
-        let prepared = self.gateway.prepare(order).map_err(failed)?;
+        let prepared = self.gateway.prepare(order).await.map_err(failed)?;
         Ok(unplaced(shown(&prepared)?))
     }
 }

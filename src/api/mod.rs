@@ -29,12 +29,14 @@ mod results;
 mod retries;
 mod server;
 mod status;
+mod suppressions;
 mod trailer;
 mod vendors;
 mod watch;
 
 pub use server::{Bound, ServeError};
 pub use status::{DOMAIN, code_of};
+pub use suppressions::{MAX_SUPPRESSED, SuppressionApi};
 
 /// The largest answer: what clients take by default.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use crate::call::{CallId, Position, Selector};
 
 /// Bytes of the selection's hash that a token carries: enough to notice a mix-up.
-const HASH: usize = 8;
+pub(super) const HASH: usize = 8;
 
 /// The token of a place.
 pub(super) fn write(selector: &Selector, position: Position) -> String {
@@ -39,26 +39,25 @@ pub(super) fn read(selector: &Selector, token: &str) -> Option<Position> {
 }
 
 fn fingerprint(selector: &Selector) -> [u8; HASH] {
-    let mut context = Context::new(&SHA256);
+    let kind = |kind: &'static str| std::iter::once(kind.as_bytes());
     match selector {
         Selector::Calls(ids) => {
-            context.update(b"calls\0");
-            for id in ids {
-                context.update(id.as_bytes());
-            }
+            short_hash(kind("calls\0").chain(ids.iter().map(|id| &id.as_bytes()[..])))
         }
         Selector::Request(id) => {
-            context.update(b"request\0");
-            context.update(id.as_str().as_bytes());
+            short_hash(kind("request\0").chain(std::iter::once(id.as_str().as_bytes())))
         }
         Selector::References(references) => {
-            context.update(b"references\0");
-            for reference in references {
-                context.update(reference.as_str().as_bytes());
-                context.update(b"\0");
-            }
+            let each = references.iter().flat_map(|one| [one.as_str().as_bytes(), b"\0"]);
+            short_hash(kind("references\0").chain(each))
         }
     }
+}
+
+/// The first bytes of the SHA-256 of these parts, one after the other.
+pub(super) fn short_hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; HASH] {
+    let mut context = Context::new(&SHA256);
+    parts.for_each(|part| context.update(part));
     let mut short = [0; HASH];
     for (to, from) in short.iter_mut().zip(context.finish().as_ref()) {
         *to = *from;

@@ -25,6 +25,10 @@ use crate::{
     ledger::LedgerError,
 };
 
+mod listing;
+
+pub(super) use listing::{list_too_late, list_unread, unlisted};
+
 /// How long a ledger that fails needs, as a guess.
 const LEDGER_WAIT: Duration = Duration::from_secs(5);
 /// How long a queue needs to become shorter, and another gateway to take over.

@@ -9,11 +9,14 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
 
-use super::{CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, deadline};
+use super::{CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline};
 use crate::{
     config::Listen,
     gateway::Gateway,
-    proto::{DESCRIPTORS, call_service_server::CallServiceServer},
+    proto::{
+        DESCRIPTORS, call_service_server::CallServiceServer,
+        suppression_service_server::SuppressionServiceServer,
+    },
 };
 
 /// How often the ledger is asked whether it takes new calls.
@@ -113,6 +116,9 @@ impl Bound {
         // Known by name from the first moment on, and not healthy before the ledger was asked.
         not_serving(&reporter).await;
         let watch = tokio::spawn(watch_health(gateway.clone(), reporter.clone()));
+        let suppressions = SuppressionServiceServer::new(SuppressionApi::new(gateway.clone()))
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let calls = CallServiceServer::new(CallApi::new(gateway))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -123,6 +129,7 @@ impl Bound {
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .layer(MapRequestLayer::new(deadline::note_arrival))
             .add_service(calls)
+            .add_service(suppressions)
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
@@ -187,6 +194,7 @@ async fn watch_health(gateway: Gateway, reporter: HealthReporter) {
             Ok(()) => {
                 reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
                 reporter.set_serving::<CallServiceServer<CallApi>>().await;
+                reporter.set_serving::<SuppressionServiceServer<SuppressionApi>>().await;
             }
             Err(error) => {
                 tracing::warn!(%error, "not ready for new calls");
@@ -199,4 +207,5 @@ async fn watch_health(gateway: Gateway, reporter: HealthReporter) {
 async fn not_serving(reporter: &HealthReporter) {
     reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     reporter.set_not_serving::<CallServiceServer<CallApi>>().await;
+    reporter.set_not_serving::<SuppressionServiceServer<SuppressionApi>>().await;
 }

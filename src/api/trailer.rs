@@ -75,11 +75,8 @@ pub(super) fn nothing_placed(
     let First { error, subject, others } = first;
     let more = response.calls.len().saturating_sub(1);
     // A field of the gateway's own finding has its path in the message, too.
-    let path = if error.cause == Cause::InvalidCall && error.vendor.is_none() {
-        subject.prefix
-    } else {
-        ""
-    };
+    let of_a_field = matches!(error.cause, Cause::InvalidCall | Cause::NotAllowed);
+    let path = if of_a_field && error.vendor.is_none() { subject.prefix } else { "" };
     // In front, so that a long message does not push it out.
     let others = match others {
         0 => String::new(),

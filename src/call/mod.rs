@@ -10,6 +10,7 @@ mod record;
 mod report;
 mod selector;
 mod state;
+mod suppression;
 #[cfg(test)]
 pub(crate) mod testing;
 mod window;
@@ -25,5 +26,8 @@ pub use record::{Call, Failover, Fallback};
 pub use report::{Observation, Report, ReportedState};
 pub use selector::{MAX_SELECTED, Position, Selection, Selector};
 pub use state::CallState;
+pub use suppression::{
+    MAX_SUPPRESSION_REASON, Suppression, SuppressionReason, SuppressionReasonError, suppressed,
+};
 pub use window::{Days, MinuteOfDay, NoMinuteOfDay, Opening, Window, WindowError, WindowZone};
 pub use zone::{NumberZones, time_zone, time_zone_names};

@@ -13,10 +13,12 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::{self, LogFormat};
 
 mod check;
+mod client;
 mod dev;
 mod run;
 mod sandbox;
 mod serve;
+mod suppress;
 mod table;
 
 pub use run::{Running, StartError, start};
@@ -53,6 +55,9 @@ enum Command {
     },
     /// Runs the simulated vendors alone, for other programs' tests.
     Sandbox(sandbox::Arguments),
+    /// Keeps the list of numbers that must not be called, in a running gateway.
+    #[command(subcommand)]
+    Suppress(suppress::Action),
     /// Validates a configuration file and prints its routes.
     Check {
         /// The configuration file.
@@ -76,6 +81,7 @@ impl Cli {
             Command::Serve { config } => serve::run(&config).await,
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
+            Command::Suppress(action) => suppress::run(action).await,
             Command::Check { config } => check::run(&config),
         }
     }

@@ -136,6 +136,18 @@ impl InFlight {
 }
 
 impl Announced {
+    /// What to tell when the ledger failed before anything of this request was recorded: with
+    /// another one of its id on its way, that something may come of it still.
+    pub fn told(&self, error: GatewayError) -> GatewayError {
+        let table = self.all.lock();
+        let others = table.announced.get(&self.id).is_some_and(|count| *count > 1)
+            || table.flights.contains_key(&self.id);
+        match error {
+            GatewayError::Ledger(_) if others => GatewayError::BeingPlaced(self.id.clone()),
+            error => error,
+        }
+    }
+
     fn give_up(&mut self, table: &mut Table) {
         if std::mem::replace(&mut self.given_up, true) {
             return;

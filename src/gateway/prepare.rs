@@ -1,6 +1,6 @@
 //! From what was asked for to calls that are ready to be recorded: route and vendor
 //! chosen, defaults filled in, everything checked that can be checked without
-//! asking anybody. Nothing is recorded and nothing is sent here.
+//! asking a vendor. Nothing is recorded and nothing is sent here.
 
 use jiff::Timestamp;
 
@@ -61,8 +61,9 @@ impl Gateway {
     /// Checks a request, and chooses a vendor for each call.
     ///
     /// # Errors
-    /// [`GatewayError::UnknownRoute`].
-    pub fn prepare(&self, request: CreateOrder) -> Result<Prepared, GatewayError> {
+    /// [`GatewayError::UnknownRoute`]; or [`GatewayError::Ledger`] when it can't be asked which
+    /// numbers must not be called.
+    pub async fn prepare(&self, request: CreateOrder) -> Result<Prepared, GatewayError> {
         let route = self.route(&request.route)?;
         let now = self.inner.clock.now();
         let CreateOrder { request_id, fingerprint, drafts, all_or_nothing, .. } = request;
@@ -73,6 +74,7 @@ impl Gateway {
             self.hold_until_its_turn(&mut call, route, now);
             calls.push(call);
         }
+        self.refuse_suppressed(&mut calls, now).await?;
         if all_or_nothing {
             refuse_all_if_one_is_wrong(&mut calls, now);
         }

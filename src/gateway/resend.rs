@@ -164,6 +164,10 @@ impl Gateway {
             vendor: None,
         });
         let calls = self.observe(put_off.collect()).await?;
+        // It may be the first that the vendor gets.
+        if self.is_suppressed(&calls).await? {
+            return Ok(Answer::Nothing);
+        }
         // That may have taken its time, too.
         if !self.may_go_again(account, &calls, window, self.inner.clock.now()) {
             return Ok(Answer::Nothing);

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::call::{
-    Call, CallId, CallState, Fingerprint, Observation, Position, RequestId, Selection, Selector,
+    Call, CallId, CallState, E164, Fingerprint, Observation, Position, RequestId, Selection,
+    Selector, Suppression,
 };
 
 pub mod sqlite;
@@ -39,7 +40,8 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError>;
 
     /// Takes calls for being handed over now: what is scheduled becomes dispatching, or
-    /// expired when its time has passed. Whoever else wants the same call, here or in
+    /// expired when its time has passed, or failed ([`crate::call::suppressed`]) when one of
+    /// its numbers is on the do-not-call list. Whoever else wants the same call, here or in
     /// another process, does not get it as well. So a claim that was kept although it was
     /// answered [`LedgerError::Uncertain`] gives its calls to nobody the second time: they
     /// are in [`Claim::others`], dispatching, and were not sent. A call that is named twice
@@ -159,6 +161,27 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// The names of the vendors for whom calls wait, in order.
     async fn waited_for(&self) -> Result<Vec<String>, LedgerError>;
 
+    /// Puts numbers on the do-not-call list. One that is there stays as it is, but for a new
+    /// reason that is not empty: the same again changes nothing. Gives them as they are now,
+    /// in their order. A call that is claimed afterwards is refused; one that is dispatching by
+    /// then is not touched. [`Ledger::remove_old`] leaves the list alone.
+    async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError>;
+
+    /// Takes numbers off the list. Gives those that were on it, in their order.
+    async fn unsuppress(&self, numbers: Vec<E164>) -> Result<Vec<E164>, LedgerError>;
+
+    /// Those of these numbers that are on the list, in their order. As long as nothing is on
+    /// it this costs nothing, and otherwise one look into an index for each.
+    async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError>;
+
+    /// Up to `limit` (at least 1) numbers of the list after a number, in their order
+    /// ([`E164`]'s), and whether there are more.
+    async fn suppressions(
+        &self,
+        after: Option<E164>,
+        limit: usize,
+    ) -> Result<(Vec<Suppression>, bool), LedgerError>;
+
     /// Changes of the selected calls in the order in which they were made, after the change
     /// with the number `after` (0 is before all), at most `limit` (at least 1): what one
     /// moment shows. Every change that a caller can see is one: each revision of each call,
@@ -246,7 +269,7 @@ pub struct RequestRecord {
 pub struct Claim {
     /// Dispatching now, and the claimant's alone.
     pub mine: Vec<Call>,
-    /// Not to be sent: expired, or somebody else's before.
+    /// Not to be sent: expired, suppressed, or somebody else's before.
     pub others: Vec<Call>,
     /// Still scheduled: they could have been claimed, had all of them been.
     pub left: Vec<Call>,

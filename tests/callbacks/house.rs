@@ -144,7 +144,7 @@ impl House {
             drafts: vec![Draft { order, violations: Vec::new() }],
             all_or_nothing: false,
         };
-        let prepared = self.gateway.prepare(order).unwrap();
+        let prepared = self.gateway.prepare(order).await.unwrap();
         self.gateway.create(prepared).await.unwrap().calls[0].clone()
     }
 

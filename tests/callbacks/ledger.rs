@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dialplane::{
-    call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
+    call::{Call, CallId, CallState, E164, Position, RequestId, Selection, Selector, Suppression},
     ledger::{
         Changes, Claim, Due, Held, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
         Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
@@ -237,6 +237,32 @@ impl Ledger for Watched {
 
     async fn waited_for(&self) -> Result<Vec<String>, LedgerError> {
         self.sqlite.waited_for().await
+    }
+
+    async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
+        self.begin("suppress").await?;
+        self.make("suppress", self.sqlite.suppress(numbers)).await
+    }
+
+    async fn unsuppress(&self, numbers: Vec<E164>) -> Result<Vec<E164>, LedgerError> {
+        self.begin("unsuppress").await?;
+        self.sqlite.unsuppress(numbers).await
+    }
+
+    async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError> {
+        // No change: nobody waits for it, and nobody counts it.
+        if *self.failing.lock().unwrap() == Some("suppressed") {
+            return Err(LedgerError::Failed("the disk is gone".into()));
+        }
+        self.sqlite.suppressed(numbers).await
+    }
+
+    async fn suppressions(
+        &self,
+        after: Option<E164>,
+        limit: usize,
+    ) -> Result<(Vec<Suppression>, bool), LedgerError> {
+        self.sqlite.suppressions(after, limit).await
     }
 
     async fn changes(

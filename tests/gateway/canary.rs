@@ -20,7 +20,10 @@ use tonic::Status;
 use tonic_types::pb;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::harness::{Answer, Explained, Gateway, Stub};
+use crate::{
+    harness::{Answer, Explained, Gateway, Stub},
+    suppressions,
+};
 
 /// 64 letters and digits: Phonon's.
 const SECURITY_ID: &str = "canaryPhonon0000canaryPhonon0000canaryPhonon0000canaryPhonon0000";
@@ -225,6 +228,25 @@ async fn mistakes_of_callers_are_told_without_their_numbers() {
         let error = explained(gateway.create("mobtexting", vec![call]).await);
         assert_error_is_silent(what, &error);
     }
+    assert_eq!(stub.received().len(), 0);
+    gateway.stop().await;
+    stub.stop().await;
+    assert_silent("the log", &logged());
+}
+
+#[tokio::test]
+async fn who_must_not_be_called_is_told_to_nobody() {
+    listen();
+    let stub = Stub::start(|request| refuse(&request.path, &request.body)).await;
+    let mut gateway = Gateway::start(&configuration(&stub.url())).await;
+    suppressions::add(&gateway, &NUMBERS, "asked").await.unwrap();
+    let error = explained(gateway.create("mobtexting", vec![call_with_everything()]).await);
+    assert_eq!(error.info.reason, "SUPPRESSED");
+    assert_error_is_silent("the refusal", &error);
+    let wrong = [NUMBERS[0], &NUMBERS[1][..5], &format!("{}x", NUMBERS[2])];
+    let error = explained(suppressions::add(&gateway, &wrong, NUMBERS[3]).await);
+    assert_eq!(error.fields(), ["numbers[1]", "numbers[2]"]);
+    assert_error_is_silent("the mistakes", &error);
     assert_eq!(stub.received().len(), 0);
     gateway.stop().await;
     stub.stop().await;

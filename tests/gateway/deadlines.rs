@@ -36,7 +36,7 @@ impl Served {
         Self { address, stop, server: tokio::spawn(server) }
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         drop(self.stop);
         self.server.await.unwrap().unwrap();
     }

@@ -92,7 +92,8 @@ impl House {
             drafts: vec![Draft { order, violations: Vec::new() }],
             all_or_nothing: false,
         };
-        self.gateway.prepare(order).unwrap()
+        // With nothing on the do-not-call list nothing is waited for.
+        self.gateway.prepare(order).now_or_never().unwrap().unwrap()
     }
 
     /// Begins to place the request.

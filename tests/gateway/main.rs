@@ -30,6 +30,8 @@ mod routes;
 mod safety;
 mod scheduling;
 mod still;
+mod suppress_command;
+mod suppressions;
 mod uncertain;
 mod unrecorded;
 mod vendor_codes;

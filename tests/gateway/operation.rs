@@ -26,7 +26,7 @@ use crate::harness::{Answer, Explained, Gateway, ROUTES, Stub, six_systems, to, 
 async fn health_is_told_and_its_end_too() {
     let (sandbox, gateway) = with_sandbox().await;
     let mut health = HealthClient::new(gateway.channel.clone());
-    for service in ["", "dialplane.v1.CallService"] {
+    for service in ["", "dialplane.v1.CallService", "dialplane.v1.SuppressionService"] {
         let request = HealthCheckRequest { service: service.into() };
         let mut watch = health.watch(request.clone()).await.unwrap().into_inner();
         // The first answer may come before the ledger was asked for the first time.
@@ -67,7 +67,9 @@ async fn clients_without_files_can_ask_for_the_api() {
         panic!("no list");
     };
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
-    for name in ["dialplane.v1.CallService", "grpc.health.v1.Health"] {
+    for name in
+        ["dialplane.v1.CallService", "dialplane.v1.SuppressionService", "grpc.health.v1.Health"]
+    {
         assert!(names.contains(&name), "{names:?}");
     }
     // What error details are made of has to be known as well.

@@ -97,7 +97,7 @@ pub async fn place_as(
         drafts: drafts.collect(),
         all_or_nothing: false,
     };
-    let prepared = gateway.prepare(order).unwrap();
+    let prepared = gateway.prepare(order).await.unwrap();
     gateway.create(prepared).await
 }
 

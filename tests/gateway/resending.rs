@@ -63,6 +63,22 @@ async fn what_cannot_be_taken_down_is_not_sent_again() {
     assert_eq!(vendor.count(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_must_not_be_called_by_now_is_not_sent_again() {
+    let vendor = forgetful(|_| repeated());
+    let house = Still::new(&one("poll_interval = \"1s\""), &[("one", &vendor)]);
+    let call = in_doubt(&house).await;
+    let number = call.order.to[0].clone();
+    house.gateway.suppress(vec![number.clone()], Default::default()).await.unwrap();
+    house.gateway.attend();
+    sleep(5 * MINUTE).await;
+    assert_eq!(vendor.count(), 1, "the first one may be lost, and this one the first");
+    assert_eq!(house.recorded(call.id).await.state, CallState::Unconfirmed);
+    house.gateway.unsuppress(vec![number]).await.unwrap();
+    house.reaches(call.id, CallState::Accepted).await;
+    assert_eq!(vendor.count(), 2);
+}
+
 /// A vendor whose second answer comes to a ledger that fails so many times then.
 fn inopportune(failures: usize) -> (Arc<Canned>, Arc<OnceLock<Arc<Watched>>>) {
     let ledger = Arc::<OnceLock<Arc<Watched>>>::default();

@@ -236,6 +236,7 @@ async fn what_a_vendor_answered_is_kept_until_a_failing_ledger_takes_it() {
             drafts: numbers.iter().map(draft).collect(),
             all_or_nothing: false,
         })
+        .await
         .unwrap();
     let created = gateway.create(prepared).await.unwrap();
     assert_eq!(ledger.failures.load(SeqCst), 0, "the ledger did fail");

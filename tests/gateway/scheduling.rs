@@ -186,6 +186,23 @@ async fn a_call_that_is_taken_back_while_it_waits_is_never_dialled() {
     assert_eq!(again.calls[0], *taken_back);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_number_that_is_suppressed_while_its_call_waits_is_never_dialled() {
+    let line = vendor("mobtexting");
+    let house = Still::new(&one("mobtexting", ""), &[("one", &line)]);
+    house.gateway.attend();
+    let call = place(&house.gateway, at(second(60))).await;
+    let other = place(&house.gateway, number(7, second(60))).await;
+    let numbers = vec![call.order.to[0].clone()];
+    house.gateway.suppress(numbers, "asked us to".parse().unwrap()).await.unwrap();
+    sleep(Duration::from_secs(61)).await;
+    let call = house.recorded(call.id).await;
+    assert_eq!((call.state, call.held_until), (CallState::Failed, None));
+    assert_eq!(call.error.unwrap().reason, "SUPPRESSED");
+    assert_eq!(house.recorded(other.id).await.state, CallState::Accepted);
+    assert_eq!(line.count(), 1);
+}
+
 async fn stopped(gateway: &Gateway) {
     gateway.stop();
     gateway.drained().await;

@@ -12,7 +12,9 @@ use crate::samples::{
     request_of,
 };
 
-pub use crate::{due::*, held::*, history::*, outbox::*, removal::*, sources::*, strays::*};
+pub use crate::{
+    due::*, held::*, history::*, outbox::*, removal::*, sources::*, strays::*, suppressions::*,
+};
 
 /// A ledger as the gateway holds it.
 pub type Shared = Arc<dyn Ledger>;
@@ -86,6 +88,12 @@ macro_rules! behaviours {
             a_large_request_vanishes_at_once,
             watchers_go_on_past_what_was_removed,
             steps_are_bounded_and_come_to_an_end,
+            a_number_stays_on_the_list_as_it_came,
+            the_list_comes_in_pages,
+            a_claim_refuses_who_must_not_be_called,
+            a_suppressed_call_keeps_an_entry_from_being_kept,
+            the_list_outlives_the_calls,
+            many_who_change_the_list_lose_nothing,
         }
     };
 }
@@ -408,6 +416,10 @@ pub async fn closes_for_good(ledger: Shared) {
         ledger.due("phonon-in", at(0), 1).await.map(drop),
         ledger.outbox(vec![id]).await.map(drop),
         ledger.remove_old(at(0), 1).await.map(drop),
+        ledger.suppress(Vec::new()).await.map(drop),
+        ledger.unsuppress(Vec::new()).await.map(drop),
+        ledger.suppressed(Vec::new()).await.map(drop),
+        ledger.suppressions(None, 1).await.map(drop),
         ledger.changes(&Selection::All, 0, 1).await.map(drop),
     ];
     for outcome in closed {

@@ -21,3 +21,4 @@ mod samples;
 mod sources;
 mod sqlite;
 mod strays;
+mod suppressions;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dialplane::{
-    call::{Call, CallId, CallState, Position, RequestId, Selection, Selector},
+    call::{Call, CallId, CallState, E164, Position, RequestId, Selection, Selector, Suppression},
     ledger::{
         Changes, Claim, Due, Held, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
         Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
@@ -180,6 +180,26 @@ impl Ledger for Shaky {
 
     async fn waited_for(&self) -> Result<Vec<String>, LedgerError> {
         self.act("waited_for", false, self.sqlite.waited_for()).await
+    }
+
+    async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
+        self.act("suppress", true, self.sqlite.suppress(numbers)).await
+    }
+
+    async fn unsuppress(&self, numbers: Vec<E164>) -> Result<Vec<E164>, LedgerError> {
+        self.act("unsuppress", true, self.sqlite.unsuppress(numbers)).await
+    }
+
+    async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError> {
+        self.act("suppressed", false, self.sqlite.suppressed(numbers)).await
+    }
+
+    async fn suppressions(
+        &self,
+        after: Option<E164>,
+        limit: usize,
+    ) -> Result<(Vec<Suppression>, bool), LedgerError> {
+        self.act("suppressions", false, self.sqlite.suppressions(after, limit)).await
     }
 
     async fn changes(

@@ -92,3 +92,24 @@ async fn a_seat_that_is_taken_again_is_not_given_back_by_the_one_before() {
     second.settle(Err(GatewayError::Stopping));
     assert!(matches!(waiter.repeated().await, Err(GatewayError::Stopping)));
 }
+
+#[test]
+fn a_ledger_that_fails_early_leaves_a_doubt_while_another_one_may_go_on() {
+    let all = InFlight::default();
+    let one: RequestId = "one".parse().unwrap();
+    let mine = all.announce(&one);
+    let failed = || GatewayError::Ledger(LedgerError::Failed("disk full".into()));
+    let may_be_placed =
+        |mine: &Announced| matches!(mine.told(failed()), GatewayError::BeingPlaced(_));
+    assert!(!may_be_placed(&mine));
+    let mut other = Some(all.announce(&one));
+    assert!(may_be_placed(&mine));
+    let seat = all.take(&one, &print(1), &mut other).unwrap();
+    assert!(may_be_placed(&mine));
+    drop(seat);
+    assert!(!may_be_placed(&mine));
+    // What is no failure of the ledger is what it is.
+    let _other = all.announce(&one);
+    let unknown = GatewayError::UnknownRoute { name: "x".into(), known: Vec::new() };
+    assert!(matches!(mine.told(unknown), GatewayError::UnknownRoute { .. }));
+}

@@ -12,6 +12,7 @@ use super::{
     row::{self, Trouble},
     sql,
     state::code,
+    suppressions,
 };
 use crate::{
     call::{Call, CallId, CallState, ClientReference, Observation},
@@ -90,6 +91,7 @@ pub fn claim(
             &mut none,
         )
     };
+    let list = suppressions::List::open(connection)?;
     let mut seen = HashSet::with_capacity(calls.len());
     for id in calls {
         if !seen.insert(id) {
@@ -100,6 +102,8 @@ pub fn claim(
             claim.others.push(before);
         } else if before.order.expire_time.is_some_and(|end| end <= at) {
             claim.others.push(mark(id, Observation::Expired, None)?);
+        } else if let Some(error) = list.refuses(&before.order.to)? {
+            claim.others.push(mark(id, Observation::Failed(error), None)?);
         } else {
             claim.left.push(before);
         }

@@ -1,7 +1,7 @@
 //! What others are told of the ledger as a whole, without a read of theirs: the newest
-//! change, and whether any news is kept.
+//! change, whether any news is kept, and whether any number must not be called.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -18,13 +18,16 @@ pub struct Marks {
     pub newest: u64,
     /// How much news of unknown calls is kept.
     pub kept: u64,
+    /// Some number is on the do-not-call list.
+    pub suppresses: bool,
 }
 
 /// Reads them.
 pub fn read(connection: &Connection) -> Result<Marks, Trouble> {
     let mut statement = connection.prepare_cached(sql::MARKS)?;
-    Ok(statement
-        .query_row((), |row| Ok(Marks { newest: unsigned(row, 0)?, kept: unsigned(row, 1)? }))?)
+    Ok(statement.query_row((), |row| {
+        Ok(Marks { newest: unsigned(row, 0)?, kept: unsigned(row, 1)?, suppresses: row.get(2)? })
+    })?)
 }
 
 /// What tells this ledger from any other.
@@ -38,17 +41,23 @@ pub fn identity(connection: &Connection) -> Result<[u8; 8], rusqlite::Error> {
 pub struct Told {
     newest: watch::Sender<u64>,
     kept: AtomicU64,
+    suppresses: AtomicBool,
 }
 
 impl Told {
     /// What is so when the ledger is opened.
     pub fn new(marks: Marks) -> Self {
-        Self { newest: watch::Sender::new(marks.newest), kept: AtomicU64::new(marks.kept) }
+        Self {
+            newest: watch::Sender::new(marks.newest),
+            kept: AtomicU64::new(marks.kept),
+            suppresses: AtomicBool::new(marks.suppresses),
+        }
     }
 
     /// Tells what a commit left.
     pub fn tell(&self, marks: Marks) {
         self.kept.store(marks.kept, Ordering::SeqCst);
+        self.suppresses.store(marks.suppresses, Ordering::SeqCst);
         self.newest.send_if_modified(|newest| {
             let rises = *newest < marks.newest;
             *newest = marks.newest.max(*newest);
@@ -57,9 +66,10 @@ impl Told {
     }
 
     /// A commit failed and may have been kept all the same, and what the file says now
-    /// can't be read: whoever looks for kept news has to look.
+    /// can't be read: whoever looks for kept news, or into the do-not-call list, has to look.
     pub fn doubt(&self) {
         self.kept.store(u64::MAX, Ordering::SeqCst);
+        self.suppresses.store(true, Ordering::SeqCst);
     }
 
     /// The newest change, as it rises.
@@ -71,6 +81,11 @@ impl Told {
     pub fn nothing_kept(&self) -> bool {
         self.kept.load(Ordering::SeqCst) == 0
     }
+
+    /// No number is on the do-not-call list.
+    pub fn nothing_suppressed(&self) -> bool {
+        !self.suppresses.load(Ordering::SeqCst)
+    }
 }
 
 #[cfg(test)]
@@ -79,15 +94,16 @@ mod tests {
 
     #[test]
     fn the_newest_never_falls_and_doubt_means_looking() {
-        let told = Told::new(Marks { newest: 5, kept: 0 });
+        let told = Told::new(Marks { newest: 5, ..Marks::default() });
         let mut newest = told.newest();
-        assert!(told.nothing_kept());
-        told.tell(Marks { newest: 4, kept: 1 });
-        assert!(!newest.has_changed().unwrap() && !told.nothing_kept());
-        told.tell(Marks { newest: 7, kept: 0 });
+        assert!(told.nothing_kept() && told.nothing_suppressed());
+        told.tell(Marks { newest: 4, kept: 1, suppresses: true });
+        assert!(!newest.has_changed().unwrap());
+        assert!(!told.nothing_kept() && !told.nothing_suppressed());
+        told.tell(Marks { newest: 7, ..Marks::default() });
         assert_eq!(*newest.borrow_and_update(), 7);
-        assert!(told.nothing_kept());
+        assert!(told.nothing_kept() && told.nothing_suppressed());
         told.doubt();
-        assert!(!told.nothing_kept());
+        assert!(!told.nothing_kept() && !told.nothing_suppressed());
     }
 }

@@ -22,7 +22,9 @@ use super::{
     Changes, Claim, Due, Held, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
     Recorded, Removed, RequestRecord, Stray, StrayName,
 };
-use crate::call::{Call, CallId, CallState, Position, RequestId, Selection, Selector};
+use crate::call::{
+    Call, CallId, CallState, E164, Position, RequestId, Selection, Selector, Suppression,
+};
 
 pub use disk::Disk;
 pub use lock::Tenancy;
@@ -44,6 +46,7 @@ mod row;
 mod sql;
 mod state;
 mod strays;
+mod suppressions;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -384,6 +387,32 @@ impl Ledger for SqliteLedger {
 
     async fn waited_for(&self) -> Result<Vec<String>, LedgerError> {
         self.read(held::waited_for).await
+    }
+
+    async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
+        self.news(numbers.len(), move |c| suppressions::add(c, &numbers)).await
+    }
+
+    async fn unsuppress(&self, numbers: Vec<E164>) -> Result<Vec<E164>, LedgerError> {
+        self.news(numbers.len(), move |c| suppressions::remove(c, numbers)).await
+    }
+
+    async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError> {
+        if self.writer.is_closed() {
+            return Err(LedgerError::Closed);
+        }
+        if numbers.is_empty() || self.told.nothing_suppressed() {
+            return Ok(Vec::new());
+        }
+        self.read(move |connection| suppressions::of(connection, &numbers)).await
+    }
+
+    async fn suppressions(
+        &self,
+        after: Option<E164>,
+        limit: usize,
+    ) -> Result<(Vec<Suppression>, bool), LedgerError> {
+        self.read(move |c| suppressions::page(c, after.as_ref(), limit)).await
     }
 
     async fn changes(

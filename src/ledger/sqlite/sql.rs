@@ -208,16 +208,36 @@ pub const TAKE_STRAYS: &str = "UPDATE ledger SET kept = max(kept - ?1, 0) WHERE 
 /// Somebody was told what was dropped.
 pub const RESET_DROPPED: &str = "UPDATE ledger SET dropped = 0 WHERE one = 1";
 
+/// A number that must not be called. The same again keeps what is known of it.
+pub const INSERT_SUPPRESSION: &str = "INSERT INTO suppressions (number, reason, create_time) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (number) DO UPDATE SET reason = iif(excluded.reason = '', reason, excluded.reason) \
+     RETURNING number, reason, create_time";
+
+/// It may be called again.
+pub const DELETE_SUPPRESSION: &str = "DELETE FROM suppressions WHERE number = ?1";
+
+/// What is known of a number that must not be called.
+pub const SUPPRESSION: &str =
+    "SELECT number, reason, create_time FROM suppressions WHERE number = ?1";
+
+/// The numbers after a number that must not be called.
+pub const SUPPRESSIONS_AFTER: &str = "SELECT number, reason, create_time FROM suppressions \
+     WHERE number > ?1 ORDER BY number LIMIT ?2";
+
+/// The first number that must not be called, if there is one at all.
+pub const FIRST_SUPPRESSION: &str = "SELECT min(number) FROM suppressions";
+
 /// What tells this ledger from others.
 pub const IDENTITY: &str = "SELECT identity FROM ledger WHERE one = 1";
 
-/// The newest change, and how much news is kept. SQLite's own table of numbers given has
+/// The newest change, how much news is kept, and whether any number must not be called: seen
+/// from the list itself, which is as quick as a count and never wrong. SQLite's own table of numbers given has
 /// no index, and a row for each of two tables.
-pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0), kept \
-     FROM ledger WHERE one = 1";
+pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0), kept, \
+     (SELECT min(number) FROM suppressions) IS NOT NULL FROM ledger WHERE one = 1";
 
 #[cfg(test)]
-pub const ALL: [&str; 53] = [
+pub const ALL: [&str; 58] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
@@ -269,6 +289,11 @@ pub const ALL: [&str; 53] = [
     SET_COUNT_OF_STRAYS,
     TAKE_STRAYS,
     RESET_DROPPED,
+    INSERT_SUPPRESSION,
+    DELETE_SUPPRESSION,
+    SUPPRESSION,
+    SUPPRESSIONS_AFTER,
+    FIRST_SUPPRESSION,
     IDENTITY,
     MARKS,
 ];

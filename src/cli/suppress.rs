@@ -1,0 +1,337 @@
+//! `dialplane suppress`: the numbers that must not be called.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tonic::transport::Channel;
+
+use super::{
+    WRONG_INPUT,
+    client::{self, Server},
+    fail, say,
+};
+use crate::{
+    api::{MAX_MESSAGE_BYTES, MAX_SUPPRESSED},
+    call::{E164, MAX_SELECTED},
+    proto::{
+        AddSuppressionsRequest, ListSuppressionsRequest, RemoveSuppressionsRequest, Suppression,
+        suppression_service_client::SuppressionServiceClient,
+    },
+};
+
+/// Numbers on a page of the list.
+const PAGE: i32 = 1_000;
+/// Mistakes in a file that are shown.
+const SHOWN: usize = 10;
+
+/// What is done with the list.
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Puts numbers on the list.
+    Add {
+        #[command(flatten)]
+        numbers: Numbers,
+        /// Why, for all of them: up to 128 characters.
+        #[arg(long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Takes numbers off the list.
+    Remove {
+        #[command(flatten)]
+        numbers: Numbers,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Shows the list, or those of the numbers that are on it.
+    List {
+        #[command(flatten)]
+        numbers: Numbers,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// Which numbers.
+#[derive(Args)]
+pub(super) struct Numbers {
+    /// E.164 numbers, such as +919900000001.
+    #[arg(value_name = "NUMBER")]
+    numbers: Vec<String>,
+    /// A file with a number on each line; "-" is the standard input. Blank lines, and what
+    /// follows a #, are passed over.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { numbers, file } = self;
+        f.debug_struct("Numbers").field("numbers", &numbers.len()).field("file", file).finish()
+    }
+}
+
+/// Where, and how it is shown.
+#[derive(Debug, Args)]
+pub(super) struct How {
+    #[command(flatten)]
+    server: Server,
+    /// One JSON object on each line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command ends, and with which exit code.
+struct Failed(String, u8);
+
+impl Failed {
+    /// Of a step, after so many numbers that are dealt with.
+    fn after(status: &tonic::Status, done: usize) -> Self {
+        let why = client::explain(status);
+        match done {
+            0 => Self(why, 1),
+            done => Self(format!("{why}\nthe first {done} numbers are dealt with"), 1),
+        }
+    }
+}
+
+impl From<tonic::Status> for Failed {
+    fn from(status: tonic::Status) -> Self {
+        Self(client::explain(&status), 1)
+    }
+}
+
+type Client = SuppressionServiceClient<Channel>;
+
+pub(super) async fn run(action: Action) -> ExitCode {
+    let done = match action {
+        Action::Add { numbers, reason, how } => add(&numbers, &reason, &how).await,
+        Action::Remove { numbers, how } => remove(&numbers, &how).await,
+        Action::List { numbers, how } => list(&numbers, &how).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(message, code)) => fail(message, code),
+    }
+}
+
+async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
+    let numbers = numbers.some()?;
+    let mut client = how.client().await?;
+    how.heading();
+    let mut done = 0;
+    for part in numbers.chunks(MAX_SUPPRESSED) {
+        let request = AddSuppressionsRequest { numbers: part.to_vec(), reason: reason.to_owned() };
+        let added = client.add_suppressions(request).await;
+        let added = added.map_err(|status| Failed::after(&status, done))?.into_inner();
+        done += part.len();
+        added.suppressions.iter().for_each(|suppression| how.show(suppression));
+    }
+    Ok(())
+}
+
+async fn remove(numbers: &Numbers, how: &How) -> Result<(), Failed> {
+    let numbers = numbers.some()?;
+    let mut client = how.client().await?;
+    let mut done = 0;
+    for part in numbers.chunks(MAX_SUPPRESSED) {
+        let request = RemoveSuppressionsRequest { numbers: part.to_vec() };
+        let answer = client.remove_suppressions(request).await;
+        let answer = answer.map_err(|status| Failed::after(&status, done))?.into_inner();
+        done += part.len();
+        let removed = answer.removed.iter().map(|number| (number, true));
+        for (number, removed) in removed.chain(answer.not_found.iter().map(|n| (n, false))) {
+            if how.json {
+                say(json!({ "number": number, "removed": removed }));
+            } else {
+                let what = if removed { "removed" } else { "was not on the list" };
+                say(format!("{number:<16}  {what}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
+    let all = numbers.is_none();
+    let numbers = numbers.read()?;
+    if !all && numbers.is_empty() {
+        return Err(Failed("there is no number in the file".to_owned(), WRONG_INPUT));
+    }
+    let mut client = how.client().await?;
+    how.heading();
+    let parts = numbers.chunks(MAX_SELECTED).map(<[String]>::to_vec);
+    let parts: Vec<_> = if all { vec![Vec::new()] } else { parts.collect() };
+    for numbers in parts {
+        let mut page_token = String::new();
+        loop {
+            let numbers = numbers.clone();
+            let request = ListSuppressionsRequest { page_size: PAGE, page_token, numbers };
+            let page = client.list_suppressions(request).await?.into_inner();
+            page.suppressions.iter().for_each(|suppression| how.show(suppression));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl How {
+    async fn client(&self) -> Result<Client, Failed> {
+        let channel = self.server.connect().await.map_err(|message| Failed(message, 1))?;
+        Ok(Client::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
+    }
+
+    fn heading(&self) {
+        if !self.json {
+            say(row("NUMBER", "SINCE", "REASON"));
+        }
+    }
+
+    // Its numbers are what this command is for; no log has them.
+    fn show(&self, suppression: &Suppression) {
+        let Suppression { number, reason, create_time } = suppression;
+        let since = create_time.and_then(|time| {
+            jiff::Timestamp::new(time.seconds, 0).map(|time| time.to_string()).ok()
+        });
+        let since = since.unwrap_or_default();
+        if self.json {
+            say(json!({ "number": number, "reason": reason, "create_time": since }));
+        } else {
+            say(row(number, &since, reason));
+        }
+    }
+}
+
+/// Of one width, so that a list of any length can be shown as it comes.
+fn row(number: &str, since: &str, reason: &str) -> String {
+    format!("{number:<16}  {since:<20}  {reason}").trim_end().to_owned()
+}
+
+impl Numbers {
+    fn is_none(&self) -> bool {
+        self.numbers.is_empty() && self.file.is_none()
+    }
+
+    /// The numbers, at least one.
+    fn some(&self) -> Result<Vec<String>, Failed> {
+        let numbers = self.read()?;
+        if numbers.is_empty() {
+            let message = "no numbers are given; name some, or a file with --file";
+            return Err(Failed(message.to_owned(), WRONG_INPUT));
+        }
+        Ok(numbers)
+    }
+
+    /// All of them, checked before anything is sent.
+    fn read(&self) -> Result<Vec<String>, Failed> {
+        let mut found = Found::default();
+        for (i, text) in (1..).zip(&self.numbers) {
+            found.take(text, || format!("number {i}"));
+        }
+        let unread = |error: io::Error, name: &str| Failed(format!("{name}: {error}"), WRONG_INPUT);
+        match self.file.as_deref() {
+            None => {}
+            Some(path) if path == Path::new("-") => {
+                let lines = io::stdin().lock();
+                found.lines(lines, "standard input").map_err(|e| unread(e, "standard input"))?;
+            }
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = File::open(path).map_err(|error| unread(error, &name))?;
+                found.lines(BufReader::new(file), &name).map_err(|error| unread(error, &name))?;
+            }
+        }
+        found.all()
+    }
+}
+
+/// Numbers as they were given, and what is wrong with others.
+#[derive(Default)]
+struct Found {
+    numbers: Vec<String>,
+    wrong: Vec<String>,
+    more: usize,
+}
+
+impl Found {
+    fn take(&mut self, text: &str, place: impl Fn() -> String) {
+        match text.parse::<E164>() {
+            Ok(number) => self.numbers.push(number.plus()),
+            Err(error) if self.wrong.len() < SHOWN => {
+                self.wrong.push(format!("{}: {error}", place()));
+            }
+            Err(_) => self.more += 1,
+        }
+    }
+
+    fn lines(&mut self, lines: impl BufRead, name: &str) -> io::Result<()> {
+        for (i, line) in (1..).zip(lines.lines()) {
+            let line = line?;
+            let text = line.split('#').next().unwrap_or_default().trim();
+            if !text.is_empty() {
+                self.take(text, || format!("{name}, line {i}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn all(self) -> Result<Vec<String>, Failed> {
+        if self.wrong.is_empty() {
+            return Ok(self.numbers);
+        }
+        let mut message = self.wrong.join("\n");
+        if self.more > 0 {
+            message.push_str(&format!("\n(and {} more)", self.more));
+        }
+        Err(Failed(message, WRONG_INPUT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<String>, String> {
+        let mut found = Found::default();
+        found.lines(text.as_bytes(), "list.txt").unwrap();
+        found.all().map_err(|Failed(message, code)| {
+            assert_eq!(code, WRONG_INPUT);
+            message
+        })
+    }
+
+    #[test]
+    fn a_file_has_a_number_on_each_line() {
+        let text =
+            "# those who asked\n+919900000001\r\n\n  919900000002  # twice\n#+919900000003\n";
+        assert_eq!(read(text), Ok(vec!["+919900000001".into(), "+919900000002".into()]));
+        assert_eq!(read("\n"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line_and_without_the_number() {
+        let error = read("+919900000001\n0991234567\n\nname\n").unwrap_err();
+        let lines: Vec<_> = error.lines().collect();
+        assert!(lines[0].starts_with("list.txt, line 2: starts with 0"), "{error}");
+        assert!(lines[1].starts_with("list.txt, line 4: has characters"), "{error}");
+        assert_eq!(lines.len(), 2);
+        assert!(!error.contains("1234567"), "{error}");
+        assert!(read(&"x\n".repeat(13)).unwrap_err().ends_with("\n(and 3 more)"));
+    }
+
+    #[test]
+    fn rows_stand_below_each_other() {
+        assert_eq!(row("+919900000001", "", ""), "+919900000001");
+        assert_eq!(row("+1", "t", "r").find('r'), Some(40));
+    }
+}
