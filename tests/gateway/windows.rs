@@ -221,3 +221,24 @@ async fn a_call_that_moves_on_from_a_vendor_that_schedules_is_held_for_the_next(
     assert_eq!((call.held_until, refuses.count()), (Some(hours(3)), 1));
     dialled_at(&house, &line, &call, hours(3)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_again_once_the_window_has_closed() {
+    for (begin, tries) in [(hours(3), 2), (hours(4) - SignedDuration::from_secs(1), 1)] {
+        let line = Canned::new(|number, _| match number {
+            0 => Outcome::Lost,
+            _ => Outcome::Says(200, yes("phonon-outbound").to_owned()),
+        });
+        let config = text(&[("phonon-outbound", "one", "poll_interval = \"10s\"")])
+            .replace("[routes.both]\n", &format!("[routes.both]\n{LONDON}\n"));
+        let house = Still::new(&config, &[("one", &line)]);
+        house.ahead.store(begin.duration_since(house.now()).as_secs(), SeqCst);
+        house.gateway.attend();
+        let call = place(&house.gateway, order("919900000100", None)).await;
+        assert_eq!(call.state, CallState::Unconfirmed);
+        sleep(Duration::from_secs(900)).await;
+        assert_eq!(line.count(), tries, "{begin}");
+        house.gateway.stop();
+        house.gateway.drained().await;
+    }
+}
