@@ -166,6 +166,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_dial_of_a_call_has_a_name_of_its_own() {
+        let id = CallId::generate();
+        assert_eq!(id.of_dial(0), id);
+        let names: Vec<_> = (0..300).map(|dial| id.of_dial(dial).to_string()).collect();
+        for (dial, name) in names.iter().enumerate().skip(1) {
+            assert_eq!((name.len(), name.as_bytes()[14]), (36, b'8'), "{name}");
+            assert!(!names[..dial].contains(name));
+        }
+    }
+
+    #[test]
     fn call_ids_sort_by_time_and_survive_their_text() {
         let (first, second) = (CallId::generate(), CallId::generate());
         assert!(first < second);

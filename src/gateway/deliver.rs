@@ -337,10 +337,10 @@ impl Gateway {
         for Known { call, vendor_call_id, said } in pieces {
             let current = call.dial();
             let (dial, told) = match spoken_of(account, call, vendor_call_id) {
-                Spoken::OfNone => (current, Told::Nothing),
-                Spoken::OfAny => (current, Told::Ask),
-                Spoken::OfThis => (current, callback.told(said, &placed(account, call))),
-                Spoken::OfEarlier(dial, vendor_call_id) => {
+                Spoken::Neither => (current, Told::Nothing),
+                Spoken::Either => (current, Told::Ask),
+                Spoken::This => (current, callback.told(said, &placed(account, call))),
+                Spoken::Earlier(dial, vendor_call_id) => {
                     let vendor_call_id = Some(vendor_call_id);
                     let placed = Placed { vendor_call_id, ..placed(account, call) };
                     match callback.told(said, &placed) {

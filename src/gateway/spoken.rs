@@ -6,13 +6,13 @@ use crate::call::{Call, CallState};
 /// Which dial of a call a piece speaks of.
 pub(super) enum Spoken<'a> {
     /// The one that is under way.
-    OfThis,
+    This,
     /// One before it, and the vendor's id of that.
-    OfEarlier(u32, &'a str),
+    Earlier(u32, &'a str),
     /// It can't be told which one: the vendor may be asked about the one that is under way.
-    OfAny,
+    Either,
     /// None that anybody was handed.
-    OfNone,
+    Neither,
 }
 
 /// By the vendor's id, for ours is the same for all dials. An id that no dial is known by is
@@ -26,21 +26,21 @@ pub(super) fn spoken_of<'a>(
     let Some(id) = vendor_call_id else {
         let asked = call.vendor_call_id.is_some() && account.adapter().capabilities().pull_results;
         return match call.dials.is_empty() {
-            _ if waits => Spoken::OfNone,
-            true => Spoken::OfThis,
-            false if asked && call.state.is_with_vendor() => Spoken::OfAny,
-            false => Spoken::OfNone,
+            _ if waits => Spoken::Neither,
+            true => Spoken::This,
+            false if asked && call.state.is_with_vendor() => Spoken::Either,
+            false => Spoken::Neither,
         };
     };
     let ids = account.adapter().aliases(id);
     let is_it = |known: &str| account.adapter().aliases(known).iter().any(|way| ids.contains(way));
     if call.dials.is_empty() || call.vendor_call_id.as_deref().is_some_and(is_it) {
-        return if waits { Spoken::OfNone } else { Spoken::OfThis };
+        return if waits { Spoken::Neither } else { Spoken::This };
     }
     match (0..).zip(&call.dials).find(|(_, dial)| is_it(&dial.vendor_call_id)) {
-        Some((at, dial)) => Spoken::OfEarlier(at, &dial.vendor_call_id),
-        None if waits => Spoken::OfNone,
-        None => Spoken::OfThis,
+        Some((at, dial)) => Spoken::Earlier(at, &dial.vendor_call_id),
+        None if waits => Spoken::Neither,
+        None => Spoken::This,
     }
 }
 

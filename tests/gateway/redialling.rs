@@ -196,6 +196,20 @@ async fn what_waits_for_another_dial_can_be_taken_back_and_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whose_number_is_suppressed_between_two_dials_is_not_dialled_again() {
+    let line = knovvu(&ends(&[("v-0", "No Answer")]), &[]);
+    let house = open(&asked(""), &line);
+    let call = place(&house.gateway, again(3)).await;
+    house.reaches(call.id, CallState::Scheduled).await;
+    let numbers = call.order.to.clone();
+    house.gateway.suppress(numbers, "asked not to be called".parse().unwrap()).await.unwrap();
+    let call = house.reaches(call.id, CallState::NoAnswer).await;
+    let error = call.error.unwrap();
+    assert_eq!((&*error.reason, error.dialed), ("SUPPRESSED", Dialed::Maybe));
+    assert_eq!(orders(&line).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_between_two_dials_loses_and_repeats_none() {
     let disk = Disk::new().unwrap();
     let line = knovvu(&ends(&[("v-0", "Busy"), ("v-1", "Answered")]), &[]);

@@ -88,7 +88,12 @@ impl Call {
         let dial = self.dial();
         let Some(vendor_call_id) = self.vendor_call_id.take() else { return };
         if !self.attempts.iter().any(|attempt| attempt.dial == dial) {
-            take_in_of(&mut self.attempts, vec![Attempt::untold(end, dial)], dial, false);
+            let mut attempt = Attempt::untold(end, dial);
+            // Of several nobody knows which one rang.
+            if let [number] = self.order.to.as_slice() {
+                attempt.to = number.plus();
+            }
+            take_in_of(&mut self.attempts, vec![attempt], dial, false);
         }
         let vendor_request_id = self.vendor_request_id.take();
         self.dials.push(Dial { vendor_call_id, vendor_request_id, state: end, at: now });
