@@ -119,6 +119,7 @@ async fn send(ledger: &SqliteLedger, calls: usize, with_entry: bool) {
             at: Timestamp::now(),
             due: None,
             vendor: None,
+            dial: None,
         });
         let news = news.collect();
         let clock = Instant::now();
@@ -266,6 +267,7 @@ async fn write(ledger: &Arc<SqliteLedger>, writers: usize) {
                             at: Timestamp::now(),
                             due: None,
                             vendor: None,
+                            dial: None,
                         };
                         ledger.observe(vec![news]).await.unwrap();
                         times.push(clock.elapsed());
@@ -387,6 +389,8 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
         held_until: None,
         dispatch_time: None,
         handed_over: false,
+        redials: false,
+        dials: Vec::new(),
         revision: 5,
     }
 }

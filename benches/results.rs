@@ -253,6 +253,7 @@ async fn own_commits(gateway: &Gateway, count: usize, writers: usize, request: &
                     at: jiff::Timestamp::now(),
                     due: None,
                     vendor: None,
+                    dial: None,
                 };
                 ledger.observe(vec![news]).await.unwrap();
             }

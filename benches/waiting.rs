@@ -328,6 +328,8 @@ fn held(count: usize, until: impl Fn(usize) -> Timestamp) -> NewRequest {
         held_until: Some(until(index)),
         dispatch_time: None,
         handed_over: false,
+        redials: false,
+        dials: Vec::new(),
         revision: 1,
     };
     NewRequest {

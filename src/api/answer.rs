@@ -115,8 +115,11 @@ mod tests {
         let mut call = testing::call(CallState::Scheduled);
         call.vendor = "a".to_owned();
         let vendor = "b".repeat(63);
-        call.fallbacks =
-            vec![Fallback { vendor, caller_id: Some("+123456789012345".parse().unwrap()) }];
+        call.fallbacks = vec![Fallback {
+            vendor,
+            caller_id: Some("+123456789012345".parse().unwrap()),
+            redials: false,
+        }];
         call.order.labels.insert("of".to_owned(), "x".repeat(10_000));
         let missing = MAX_CALLS_BYTES / COUNT - MAX_GROWTH - size(&render::call(&call));
         call.order.labels.insert("of".to_owned(), "x".repeat(10_000 + missing));

@@ -14,6 +14,10 @@ pub struct Attempt {
     /// vendor's id of it, or what else of it never changes. Empty when there is nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
+    /// Which dial of the call it is of, from 0, where the gateway dials again
+    /// ([`super::Call::dials`]); adapters leave it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub dial: u32,
     /// The number dialled, "+" and digits where it can be read as E.164, else the
     /// vendor's text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -54,6 +58,7 @@ impl Attempt {
     pub fn new(state: CallState) -> Self {
         Self {
             key: String::new(),
+            dial: 0,
             to: String::new(),
             state,
             ring_time: None,
@@ -72,6 +77,7 @@ impl Attempt {
     fn keep(&mut self, before: Self) {
         let Self {
             key: _,
+            dial: _,
             to,
             state: _,
             ring_time,
@@ -102,14 +108,70 @@ impl Attempt {
         }
     }
 
+    /// Somebody was reached, or may have been.
+    pub(super) fn shows_an_answer(&self) -> bool {
+        matches!(self.state, CallState::Answered | CallState::InProgress)
+            || self.answer_time.is_some()
+            || self.talk_duration.is_some_and(|talk| !talk.is_zero())
+    }
+
+    /// One that the vendor told nothing of but how the dial ended.
+    pub(super) fn untold(state: CallState, dial: u32) -> Self {
+        Self { key: UNTOLD.to_owned(), dial, ..Self::new(state) }
+    }
+
+    fn is_untold(&self) -> bool {
+        self.key == UNTOLD
+    }
+
     /// The earliest that is known of it.
     fn began(&self) -> Option<Timestamp> {
         [self.ring_time, self.answer_time, self.end_time].into_iter().flatten().min()
     }
 }
 
+/// The key of an attempt that only the gateway put there. Not what a vendor's id looks like.
+const UNTOLD: &str = "not told of";
+
 /// Attempts of one call: what is more is dropped, oldest first.
 const MAX_ATTEMPTS: usize = 64;
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_first(dial: &u32) -> bool {
+    *dial == 0
+}
+
+/// Takes in what is told of the attempts of one dial, and says whether that was news. Those
+/// of other dials stay as they are.
+pub(super) fn take_in_of(
+    known: &mut Vec<Attempt>,
+    mut told: Vec<Attempt>,
+    dial: u32,
+    behind: bool,
+) -> bool {
+    told.iter_mut().for_each(|attempt| attempt.dial = dial);
+    if known.iter().all(|attempt| attempt.dial == dial && !attempt.is_untold()) {
+        return take_in(known, told, behind);
+    }
+    if told.is_empty() {
+        return false;
+    }
+    let before = known.clone();
+    let (mut own, mut all): (Vec<_>, Vec<_>) =
+        std::mem::take(known).into_iter().partition(|attempt| attempt.dial == dial);
+    // Whatever is told is more than that there was one.
+    if own.iter().all(Attempt::is_untold) {
+        own = told;
+    } else {
+        take_in(&mut own, told, behind);
+    }
+    all.append(&mut own);
+    all.sort_by_key(|attempt| attempt.dial);
+    let surplus = all.len().saturating_sub(MAX_ATTEMPTS);
+    all.drain(..surplus);
+    *known = all;
+    *known != before
+}
 
 /// Takes in what is told of attempts, and says whether that was news. One that can be told
 /// from the others ([`Attempt::key`]) is added, or brought up to date; where that is not

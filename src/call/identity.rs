@@ -22,6 +22,19 @@ impl CallId {
         self.0.as_bytes()
     }
 
+    /// What names a dial of the call to its vendor, from 0: the first has the call's own id,
+    /// each later one another, so that no vendor takes it for a repetition. Always the same
+    /// for the same dial, and (as a UUIDv8) never the id of a call.
+    #[must_use]
+    pub fn of_dial(self, dial: u32) -> Self {
+        const VERSION: u128 = 0xf << 76;
+        const EIGHT: u128 = 0x8 << 76;
+        match dial {
+            0 => self,
+            _ => Self(Uuid::from_u128((self.0.as_u128() & !VERSION | EIGHT) ^ u128::from(dial))),
+        }
+    }
+
     /// From [`CallId::as_bytes`].
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
@@ -151,6 +164,17 @@ impl FromStr for ClientReference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_dial_of_a_call_has_a_name_of_its_own() {
+        let id = CallId::generate();
+        assert_eq!(id.of_dial(0), id);
+        let names: Vec<_> = (0..300).map(|dial| id.of_dial(dial).to_string()).collect();
+        for (dial, name) in names.iter().enumerate().skip(1) {
+            assert_eq!((name.len(), name.as_bytes()[14]), (36, b'8'), "{name}");
+            assert!(!names[..dial].contains(name));
+        }
+    }
 
     #[test]
     fn call_ids_sort_by_time_and_survive_their_text() {

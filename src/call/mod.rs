@@ -22,7 +22,7 @@ pub use fingerprint::{FIELDS_OF_A_CALL, Fields, Fingerprint, Mark};
 pub use identity::{CallId, ClientReference, IdentityError, RequestId};
 pub use number::{CallerId, E164, NumberError, mask_digits};
 pub use order::{Order, Recipient, Retry, Script};
-pub use record::{Call, Failover, Fallback};
+pub use record::{Call, Dial, Failover, Fallback};
 pub use report::{Observation, Report, ReportedState};
 pub use selector::{MAX_SELECTED, Position, Selection, Selector};
 pub use state::CallState;

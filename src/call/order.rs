@@ -102,7 +102,7 @@ impl std::fmt::Debug for Recipient {
 /// What to do when nobody answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Pause between two attempts.
+    /// Pause between two attempts. None at all is for whoever dials to choose.
     pub interval: Duration,
     /// How often to dial at most, the first time included; 0 leaves it to the
     /// vendor.
@@ -113,5 +113,19 @@ impl Retry {
     /// Whether a second attempt is asked for at all.
     pub fn is_wanted(self) -> bool {
         self.max_attempts != 1
+    }
+
+    /// How often the gateway dials at most, where it is the one who does: a number that is
+    /// left to a vendor that does not retry means twice in all.
+    pub fn dials(self) -> u32 {
+        if self.max_attempts == 0 { 2 } else { self.max_attempts }
+    }
+
+    /// How long the gateway waits before it dials again: never less than a second, and five
+    /// minutes where nothing was said.
+    pub fn pause(self) -> Duration {
+        const UNLESS_SAID: Duration = Duration::from_secs(5 * 60);
+        const LEAST: Duration = Duration::from_secs(1);
+        if self.interval.is_zero() { UNLESS_SAID } else { self.interval.max(LEAST) }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Attempt, CallError, CallId, CallState, CallerId, Cause, Dialed, Observation, Order,
-    ReportedState, RequestId, attempt::take_in,
+    ReportedState, RequestId, attempt::take_in_of,
 };
 
 /// A vendor of the route that did not dial, and why another one was tried.
@@ -28,6 +28,9 @@ pub struct Fallback {
     /// The number it would show; what a route has as default is not for every vendor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id: Option<CallerId>,
+    /// There the gateway would dial again: [`Call::redials`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redials: bool,
 }
 
 /// One call, as far as it is known.
@@ -87,11 +90,18 @@ pub struct Call {
     /// has taken it up and waits for its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_until: Option<Timestamp>,
+    /// The gateway dials again when nobody answers: the call asks for it, and its vendor does
+    /// not do it itself. Never again once the call was in doubt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redials: bool,
+    /// The dials before this one, oldest first, all at [`Call::vendor`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dials: Vec<Dial>,
     /// When it was last taken for being handed over, if that was not when it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch_time: Option<Timestamp>,
     /// Whether the vendor took it, or may have: a call that failed without was never
-    /// dialled.
+    /// dialled. While the gateway dials again it is of the next dial, and at the end of all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_over: bool,
     /// Rises with every change a caller can see, from 1.
@@ -99,7 +109,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Takes in one piece of news. Late, repeated and contradicting news are ordinary
+    /// Takes in one piece of news of the dial that is under way or next. Late, repeated and contradicting news are ordinary
     /// input: the state only moves as [`CallState::moves_to`] allows. Whether
     /// anything a caller can see changed is in the revision; whether anything at all
     /// did is the answer.
@@ -115,6 +125,9 @@ impl Call {
             }
             Observation::Failed(error) => self.fail(error, now),
             Observation::FailedOver { error, to } => self.fail_over(error, &to, now),
+            Observation::GivenUp => self.give_up(now),
+            // Nobody can tell of a dial that nobody made yet.
+            Observation::Reported { .. } if self.waits_between_dials() => false,
             Observation::Reported { report, asked } => {
                 let changed = self.report(report, now);
                 let fresher = asked && self.asked_time < Some(now);
@@ -126,9 +139,11 @@ impl Call {
         }
     }
 
-    /// Sets when the call is looked at again. A call that is over is not.
+    /// Sets when the call is looked at again. A call that is over is not, nor one that waits
+    /// for its next dial.
     pub fn look_again(&mut self, due: Timestamp) -> bool {
-        let due = (!self.state.is_final()).then_some(due);
+        let goes_on = !self.state.is_final() && !self.waits_between_dials();
+        let due = goes_on.then_some(due);
         let moved = self.due != due;
         self.due = due;
         moved
@@ -143,7 +158,8 @@ impl Call {
         if next == CallState::Dispatching {
             self.dispatch_time = Some(now);
         }
-        self.handed_over |= next.is_with_vendor();
+        self.handed_over |= next.is_with_vendor() || (next.is_final() && !self.dials.is_empty());
+        self.redials &= next != CallState::Unconfirmed && !next.is_final();
         if self.handed_over || next.is_final() {
             self.fallbacks = Vec::new();
         }
@@ -157,14 +173,14 @@ impl Call {
 
     fn cancel(&mut self, now: Timestamp) -> bool {
         // What is being handed over can't be taken back: the vendor may have it.
-        self.state == CallState::Scheduled && self.advance(CallState::Canceled, now)
+        self.state == CallState::Scheduled && self.advance(self.ends_as(CallState::Canceled), now)
     }
 
     fn expire(&mut self, now: Timestamp) -> bool {
         // Expired is never dialled. Where a vendor has it, or may have had it, it lost a
         // race.
         matches!(self.state, CallState::Scheduled | CallState::Dispatching)
-            && self.advance(CallState::Expired, now)
+            && self.advance(self.ends_as(CallState::Expired), now)
     }
 
     fn touch(&mut self, now: Timestamp) {
@@ -179,8 +195,13 @@ impl Call {
         data: Map<String, Value>,
         now: Timestamp,
     ) -> bool {
+        if self.waits_between_dials() {
+            return false;
+        }
         let before = self.revision;
         let mut learned = false;
+        // What names an earlier dial can't name this one.
+        let vendor_call_id = vendor_call_id.filter(|id| self.dial_of(&[id]).is_none());
         // A push may overtake the answer: the ids are still news then.
         if self.vendor_call_id.is_none() && vendor_call_id.is_some() {
             self.vendor_call_id = vendor_call_id;
@@ -201,6 +222,7 @@ impl Call {
     }
 
     fn fail(&mut self, error: CallError, now: Timestamp) -> bool {
+        let error = self.after_dials(error);
         let next =
             if error.cause == Cause::InDoubt { CallState::Unconfirmed } else { CallState::Failed };
         // What the vendor took, by its own word, it took, whatever an answer that comes later
@@ -223,7 +245,9 @@ impl Call {
             .vendor_request_id
             .take()
             .or_else(|| error.vendor.as_ref().and_then(|v| v.request_id.clone()));
-        self.error = Some(error);
+        // What was refused is one more dial, and not the call.
+        let next = if next == CallState::Failed { self.ends_as_refused() } else { next };
+        self.error = (next != CallState::Answered).then_some(error);
         self.advance(next, now)
     }
 
@@ -260,9 +284,9 @@ impl Call {
         let (true, Dialed::No, Some(next)) = (may_move, error.dialed, next) else {
             return self.fail(error, now);
         };
-        let Some(Fallback { vendor, caller_id }) = self.fallbacks.drain(..=next).next_back() else {
-            return false;
-        };
+        let next = self.fallbacks.drain(..=next).next_back();
+        let Some(Fallback { vendor, caller_id, redials }) = next else { return false };
+        self.redials = redials;
         let vendor = std::mem::replace(&mut self.vendor, vendor);
         self.failovers.push(Failover { vendor, error, at: now });
         self.order.caller_id = caller_id;
@@ -275,13 +299,14 @@ impl Call {
     fn report(&mut self, report: ReportedState, now: Timestamp) -> bool {
         let before = self.revision;
         let ReportedState { state, attempts, data, error } = report;
-        let moves = state.filter(|next| self.state.moves_to(*next));
+        let moves = state.filter(|next| self.state.moves_to(*next)).map(|next| self.ends_as(next));
+        let dial = self.dial();
         let behind = moves.is_none() && state.is_some_and(|state| state != self.state);
         // News that contradicts a final state is passed over whole, for its attempts would
         // contradict it too: unless they are told apart from those that led to it.
         if behind && self.state.is_final() {
             let told_apart = attempts.iter().all(|attempt| !attempt.key.is_empty());
-            let learned = told_apart && take_in(&mut self.attempts, attempts, behind);
+            let learned = told_apart && take_in_of(&mut self.attempts, attempts, dial, behind);
             if learned {
                 self.touch(now);
             }
@@ -289,12 +314,16 @@ impl Call {
         }
         // Late news adds what is not known yet, and takes nothing back.
         let mut learned = self.merge(data, if behind { Known::Kept } else { Known::Replaced });
-        learned |= take_in(&mut self.attempts, attempts, behind);
+        learned |= take_in_of(&mut self.attempts, attempts, dial, behind);
         match moves {
+            // As it was told: an end that only the dials before give it is followed by none.
+            Some(next) if state == Some(next) && self.is_dialed_again(next, now) => {
+                self.dial_again(next, now);
+            }
             Some(next) => {
                 self.handed_over = true;
                 self.error = match next {
-                    CallState::Failed => error,
+                    CallState::Failed => error.map(|error| self.after_dials(error)),
                     // Given up on: why it was in doubt is still all there is to say.
                     CallState::Unknown => error.or(self.error.take()),
                     _ => None,
@@ -321,6 +350,9 @@ impl Call {
         learned
     }
 }
+
+mod redial;
+pub use redial::Dial;
 
 /// What becomes of a value that is known when another one comes.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -54,6 +54,8 @@ pub enum Observation {
     Canceled,
     /// Its `expire_time` passed before it was handed over.
     Expired,
+    /// The vendor has not told how it ended, in all the time it had. No more is waited for.
+    GivenUp,
     /// The vendor was asked, or told by itself.
     Reported {
         /// What it said.

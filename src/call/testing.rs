@@ -40,6 +40,8 @@ pub(crate) fn call(state: CallState) -> Call {
         held_until: None,
         dispatch_time: None,
         handed_over: false,
+        redials: false,
+        dials: Vec::new(),
         revision: 1,
     }
 }

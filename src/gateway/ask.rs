@@ -88,7 +88,7 @@ impl Gateway {
         account: &Arc<Account>,
         calls: Vec<Call>,
     ) -> Result<Vec<Call>, CallError> {
-        let asked: Vec<_> = calls.iter().map(placed).collect();
+        let asked: Vec<_> = calls.iter().map(|call| placed(account, call)).collect();
         let reply = self.question(account, |context| account.adapter().ask(&asked, context)).await;
         let at = self.inner.clock.now();
         let reports = reply.and_then(|reply| {
@@ -113,6 +113,8 @@ impl Gateway {
             at,
             due: Some(account.next_look(call, true, at)),
             vendor: None,
+            // As it was when it was asked about: it may have been dialled again since.
+            dial: Some(call.dial()),
         });
         self.observe(news.collect()).await.map_err(|error| {
             tracing::error!(%error, vendor = account.name(), "a vendor's answer could not be recorded");
@@ -135,7 +137,7 @@ fn stopping() -> CallError {
 
 /// The questions of a vendor about calls, as its adapter groups them.
 pub(super) fn questions(account: &Account, calls: &[&Call]) -> Vec<Vec<Call>> {
-    let about: Vec<_> = calls.iter().map(|call| placed(call)).collect();
+    let about: Vec<_> = calls.iter().map(|call| placed(account, call)).collect();
     let groups = account.adapter().questions(&about).into_iter();
     groups
         .map(|members| {
@@ -145,14 +147,15 @@ pub(super) fn questions(account: &Account, calls: &[&Call]) -> Vec<Vec<Call>> {
         .collect()
 }
 
-/// A call as its adapter sees it.
-pub(super) fn placed(call: &Call) -> Placed<'_> {
+/// A call as its adapter sees it: the dial that is under way.
+pub(super) fn placed<'a>(account: &Account, call: &'a Call) -> Placed<'a> {
     Placed {
         vendor_call_id: call.vendor_call_id.as_deref(),
         to: &call.order.to,
         script: call.order.script.as_ref(),
-        create_time: call.create_time,
-        retries: call.order.retry.is_some_and(Retry::is_wanted),
+        create_time: call.handed_over_at(),
+        retries: account.adapter().capabilities().retries
+            && call.order.retry.is_some_and(Retry::is_wanted),
     }
 }
 

@@ -63,7 +63,7 @@ impl Batch {
 
 /// A call as its adapter gets it.
 pub(super) fn outgoing(call: &Call) -> Outgoing<'_> {
-    Outgoing { id: call.id, order: &call.order }
+    Outgoing { id: call.id, dial: call.dial(), order: &call.order }
 }
 
 /// The batches of one vendor.

@@ -58,6 +58,7 @@ impl Gateway {
             at,
             due: None,
             vendor: None,
+            dial: None,
         });
         let recorded = self.observe(news.collect()).await?;
         for (call, recorded) in waiting.into_iter().zip(recorded) {

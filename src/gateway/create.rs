@@ -80,7 +80,14 @@ impl Gateway {
         let news = calls.iter().filter(|call| !call.state.is_final()).map(|call| {
             let dispatching = call.state == CallState::Dispatching;
             let observation = if dispatching { Observation::PutBack } else { nothing_new() };
-            News { call: call.id, observation, at, due: None, vendor: None }
+            News {
+                call: call.id,
+                observation,
+                at,
+                due: None,
+                vendor: None,
+                dial: Some(call.dial()),
+            }
         });
         let news: Vec<_> = news.collect();
         match self.insist(Duration::MAX, || self.observe(news.clone())).await {

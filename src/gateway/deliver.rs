@@ -11,12 +11,13 @@ use super::{
     account::Account,
     ask::{placed, reported},
     insist::is_final,
+    spoken::{Spoken, names, spoken_of},
 };
 use crate::{
     call::{Call, CallId, CallState, Observation, Position, Report, Selector},
     http::Delivery,
     ledger::{Kept, LedgerError, News, Stray},
-    vendors::{Callback, Push, Pushed, Told, bounds::MAX_ID_BYTES},
+    vendors::{Callback, Placed, Push, Pushed, Told, bounds::MAX_ID_BYTES},
 };
 
 /// Pieces that are dealt with in one transaction.
@@ -206,21 +207,20 @@ impl Gateway {
     ) -> Result<BTreeMap<CallId, Call>, LedgerError> {
         let named: Vec<_> = calls
             .iter()
-            .filter_map(|call| {
-                Some((call, account.adapter().aliases(call.vendor_call_id.as_deref()?)))
-            })
+            .flat_map(|call| names(call).map(move |name| (call, name)))
+            .map(|(call, name)| (call, name, account.adapter().aliases(name)))
             .collect();
         let mut newer = BTreeMap::new();
-        let all: Vec<_> = named.iter().flat_map(|(_, ids)| ids.iter().cloned()).collect();
+        let all: Vec<_> = named.iter().flat_map(|(_, _, ids)| ids.iter().cloned()).collect();
         // Nearly always nothing, of all of them at once.
         if all.is_empty() || self.kept(account, all).await?.is_empty() {
             return Ok(newer);
         }
-        for (call, ids) in named {
+        for (call, name, ids) in named {
             let kept = self.kept(account, ids).await?;
             let pieces = kept.iter().map(|kept| Known {
                 call,
-                vendor_call_id: call.vendor_call_id.as_deref(),
+                vendor_call_id: Some(name),
                 said: &kept.said,
             });
             let heard = self.hear(account, callback, pieces);
@@ -279,7 +279,7 @@ impl Gateway {
         let nameless = |id: CallId| {
             calls.iter().flatten().any(|call| call.id == id && call.vendor_call_id.is_none())
         };
-        recorded.retain(|call| call.vendor_call_id.is_some() && nameless(call.id));
+        recorded.retain(|call| names(call).next().is_some() && nameless(call.id));
         if !recorded.is_empty() {
             recorded.dedup_by_key(|call| call.id);
             self.apply_kept(account, recorded).await;
@@ -335,11 +335,23 @@ impl Gateway {
         // The call may move on to another vendor before this is recorded.
         let vendor = || Some(account.name().to_owned());
         for Known { call, vendor_call_id, said } in pieces {
-            // Nobody can know of a call that was not handed over.
-            let told = match call.state {
-                CallState::Scheduled => Told::Nothing,
-                _ => callback.told(said, &placed(call)),
+            let current = call.dial();
+            let (dial, told) = match spoken_of(account, call, vendor_call_id) {
+                Spoken::Neither => (current, Told::Nothing),
+                Spoken::Either => (current, Told::Ask),
+                Spoken::This => (current, callback.told(said, &placed(account, call))),
+                Spoken::Earlier(dial, vendor_call_id) => {
+                    let vendor_call_id = Some(vendor_call_id);
+                    let placed = Placed { vendor_call_id, ..placed(account, call) };
+                    match callback.told(said, &placed) {
+                        // It is over, and nobody asks about it any more.
+                        Told::Ask => (dial, Told::Nothing),
+                        told => (dial, told),
+                    }
+                }
             };
+            let is_over = dial != current;
+            let dial = Some(dial);
             let (report, due) = match told {
                 Told::Nothing => {
                     heard.counts.ignored += 1;
@@ -348,7 +360,8 @@ impl Gateway {
                 Told::Result(report) => {
                     // What does not tell the end may be news of it all the same.
                     let unfinished = !report.state.is_some_and(CallState::is_final);
-                    let asks = unfinished && account.adapter().capabilities().pull_results;
+                    let asks =
+                        unfinished && !is_over && account.adapter().capabilities().pull_results;
                     (report, asks.then_some(at))
                 }
                 Told::Ask => (Report::default(), Some(at)),
@@ -358,9 +371,10 @@ impl Gateway {
             // News of a call that is being handed over must not leave it without an end: what
             // comes of the handover may never be known, or change nothing any more.
             let askable = call.vendor_call_id.is_some() || vendor_call_id.is_some();
-            let due =
-                due.or_else(|| call.due.is_none().then(|| account.next_look(call, askable, at)));
-            if let (None, Some(id)) = (&call.vendor_call_id, vendor_call_id) {
+            let unseen = !is_over && call.due.is_none();
+            let due = due.or_else(|| unseen.then(|| account.next_look(call, askable, at)));
+            let nameless = !is_over && call.vendor_call_id.is_none();
+            if let (true, Some(id)) = (nameless, vendor_call_id) {
                 let observation = Observation::Accepted {
                     vendor_call_id: Some(id.to_owned()),
                     vendor_request_id: None,
@@ -368,11 +382,12 @@ impl Gateway {
                 };
                 // From now on there is something to ask by.
                 let due = Some(account.next_look(call, true, at));
-                heard.news.push(News { call: call.id, observation, at, due, vendor: vendor() });
+                let vendor = vendor();
+                heard.news.push(News { call: call.id, observation, at, due, vendor, dial });
             }
             let report = reported(account, report);
             let observation = Observation::Reported { report, asked: false };
-            heard.news.push(News { call: call.id, observation, at, due, vendor: vendor() });
+            heard.news.push(News { call: call.id, observation, at, due, vendor: vendor(), dial });
         }
         heard
     }

@@ -231,7 +231,8 @@ impl Gateway {
                 None | Some(Observation::Expired) => return false,
                 Some(observation) => observation,
             };
-            news.push(News { call: call.id, observation, at, due: None, vendor: None });
+            let dial = Some(call.dial());
+            news.push(News { call: call.id, observation, at, due: None, vendor: None, dial });
             true
         });
         batch.calls = due;
@@ -259,6 +260,7 @@ impl Gateway {
             at,
             due: None,
             vendor: None,
+            dial: Some(call.dial()),
         };
         let news: Vec<_> = claimed.iter().map(back).collect();
         match self.insist(PATIENCE, || self.observe(news.clone())).await {

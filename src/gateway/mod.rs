@@ -48,6 +48,7 @@ mod results;
 mod retain;
 mod schedule;
 mod settle;
+mod spoken;
 mod suppress;
 mod token;
 mod turn;

@@ -31,7 +31,7 @@ impl Gateway {
             .map(|(call, outcome)| {
                 let observation = self.or_moved_on(call, outcome);
                 let due = account.first_look(call, &observation, at);
-                News { call: call.id, due, observation, at, vendor: None }
+                News { call: call.id, due, observation, at, vendor: None, dial: Some(call.dial()) }
             })
             .collect();
         let first_look = news.iter().filter_map(|news| news.due).min();
@@ -84,6 +84,7 @@ impl Gateway {
                 at: news.at,
                 due: Some(account.next_look(call, true, news.at)),
                 vendor: None,
+                dial: Some(call.dial()),
             })
             .collect();
         let first = sooner.iter().filter_map(|news| news.due).min();

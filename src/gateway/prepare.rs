@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Announced, Gateway, GatewayError, account::Account};
 use crate::{
     call::{
-        Call, CallError, CallId, CallState, Cause, Fallback, Fingerprint, Order, RequestId,
+        Call, CallError, CallId, CallState, Cause, Fallback, Fingerprint, Order, RequestId, Retry,
         Violation,
     },
     config::Route,
@@ -104,23 +104,26 @@ impl Gateway {
         let mut chosen = None;
         if !draft.violations.is_empty() {
             let error = verdict(&vendor, draft.violations, objections);
-            return Chosen { order, vendor, fallbacks: Vec::new(), error };
+            return Chosen { order, vendor, fallbacks: Vec::new(), redials: false, error };
         } else if objections.is_empty() {
-            chosen = Some(Chosen::of(order.clone(), &vendor));
+            chosen = Some(Chosen::of(order.clone(), first));
         }
         for account in accounts {
             let (order, others) = fit(account, route, &draft.order, now);
             if others.is_empty() {
                 let chosen = match &mut chosen {
                     None => {
-                        chosen = Some(Chosen::of(order, account.name()));
+                        chosen = Some(Chosen::of(order, account));
                         continue;
                     }
                     Some(chosen) => chosen,
                 };
                 // All else is the same for every vendor.
-                let fallback =
-                    Fallback { vendor: account.name().to_owned(), caller_id: order.caller_id };
+                let fallback = Fallback {
+                    vendor: account.name().to_owned(),
+                    redials: redials(account, &order),
+                    caller_id: order.caller_id,
+                };
                 chosen.fallbacks.push(fallback);
                 continue;
             }
@@ -131,7 +134,7 @@ impl Gateway {
         }
         chosen.unwrap_or_else(|| {
             let error = verdict(&vendor, Vec::new(), objections);
-            Chosen { order, vendor, fallbacks: Vec::new(), error }
+            Chosen { order, vendor, fallbacks: Vec::new(), redials: false, error }
         })
     }
 }
@@ -140,16 +143,18 @@ struct Chosen {
     order: Order,
     vendor: String,
     fallbacks: Vec<Fallback>,
+    redials: bool,
     error: Option<CallError>,
 }
 
 impl Chosen {
-    fn of(order: Order, vendor: &str) -> Self {
-        Self { order, vendor: vendor.to_owned(), fallbacks: Vec::new(), error: None }
+    fn of(order: Order, account: &Account) -> Self {
+        let (vendor, redials) = (account.name().to_owned(), redials(account, &order));
+        Self { order, vendor, fallbacks: Vec::new(), redials, error: None }
     }
 
     fn wrong(order: Order, vendor: String, error: CallError) -> Self {
-        Self { order, vendor, fallbacks: Vec::new(), error: Some(error) }
+        Self { order, vendor, fallbacks: Vec::new(), redials: false, error: Some(error) }
     }
 
     fn into_call(
@@ -188,9 +193,16 @@ impl Chosen {
             held_until: None,
             dispatch_time: None,
             handed_over: false,
+            redials: self.redials && !state.is_final(),
+            dials: Vec::new(),
             revision: 1,
         }
     }
+}
+
+/// Who does not dial again by itself has it done by the gateway.
+fn redials(account: &Account, order: &Order) -> bool {
+    !account.adapter().capabilities().retries && order.retry.is_some_and(Retry::is_wanted)
 }
 
 /// The order as this vendor would get it, and what speaks against that.
@@ -252,6 +264,7 @@ fn verdict(
 pub(super) fn refuse(call: &mut Call, error: CallError, now: Timestamp) {
     call.state = CallState::Failed;
     call.held_until = None;
+    call.redials = false;
     call.fallbacks = Vec::new();
     call.end_time = Some(now);
     call.error = Some(error);

@@ -50,6 +50,7 @@ impl Gateway {
                     None => at,
                 }),
                 vendor: None,
+                dial: Some(call.dial()),
             });
             self.observe(news.collect()).await?;
         }
@@ -110,6 +111,7 @@ impl Gateway {
                     at,
                     due: None,
                     vendor: None,
+                    dial: Some(call.dial()),
                 }));
             }
             self.observe(news).await?;

@@ -162,6 +162,7 @@ impl Gateway {
             at: now,
             due: Some(again.unwrap_or_else(|| account.give_up_at(call))),
             vendor: None,
+            dial: Some(call.dial()),
         });
         let calls = self.observe(put_off.collect()).await?;
         // It may be the first that the vendor gets.
@@ -289,7 +290,7 @@ impl Account {
 fn failed(account: &Account, call: &Call, error: CallError, at: Timestamp) -> News {
     let due = Some(account.next_look(call, false, at));
     let observation = Observation::Failed(error);
-    News { call: call.id, observation, at, due, vendor: None }
+    News { call: call.id, observation, at, due, vendor: None, dial: Some(call.dial()) }
 }
 
 /// What the answer to a repetition says. Two answers are certain: it is taken now, or it was
@@ -316,7 +317,7 @@ fn read(account: &Account, calls: &[Call], reply: &HttpReply, at: Timestamp) -> 
             Placement::Fault(_) => return None,
         };
         let due = Some(account.next_look(call, names_it(&observation), at));
-        Some(News { call: call.id, observation, at, due, vendor: None })
+        Some(News { call: call.id, observation, at, due, vendor: None, dial: Some(call.dial()) })
     });
     news.collect()
 }

@@ -101,6 +101,7 @@ impl Gateway {
             at,
             due: None,
             vendor: None,
+            dial: Some(call.dial()),
         };
         if let Err(error) = self.observe(over.iter().map(expired).collect()).await {
             tracing::warn!(%error, calls = over.len(), "calls that expired can't be recorded yet");

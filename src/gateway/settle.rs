@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{Gateway, account::Account, agenda::Agenda, resend::Resent, results::round};
 use crate::{
-    call::{Call, CallError, CallId, CallState, Cause, Observation, ReportedState},
+    call::{Call, CallId, CallState, Observation, ReportedState},
     ledger::News,
 };
 
@@ -142,6 +142,10 @@ impl Gateway {
                 let end = account.give_up_at(latest);
                 let due = match answer {
                     _ if latest.state.is_final() => return None,
+                    // It waits for its next dial, and nobody has anything to tell until then.
+                    _ if latest.state == CallState::Scheduled && latest.due.is_none() => {
+                        return None;
+                    }
                     // Being handed over: what comes of that will say when to look.
                     _ if !latest.state.is_with_vendor() => later(now, account.poll_interval()),
                     // Not `now`: what is due by then is looked at now.
@@ -157,7 +161,8 @@ impl Gateway {
                     None => end,
                 };
                 let observation = nothing_new();
-                Some(News { call: call.id, observation, at: now, due: Some(due), vendor: None })
+                let (at, due, dial) = (now, Some(due), Some(latest.dial()));
+                Some(News { call: call.id, observation, at, due, vendor: None, dial })
             })
             .collect();
         if let Err(error) = self.observe(news).await {
@@ -201,9 +206,10 @@ pub(super) fn next_question(begun: Timestamp, now: Timestamp, shortest: Duration
     later(now.max(begun), pause)
 }
 
-/// A call that waits for its time at the vendor has not begun.
+/// A call that waits for its time, at the vendor or here, has not begun.
 fn begun(call: &Call) -> Timestamp {
-    call.order.start_time.map_or(call.create_time, |start| start.max(call.create_time))
+    let handed_over = call.handed_over_at();
+    call.order.start_time.map_or(handed_over, |start| start.max(handed_over))
 }
 
 pub(super) fn later(time: Timestamp, wait: Duration) -> Timestamp {
@@ -216,28 +222,16 @@ pub(super) fn nothing_new() -> Observation {
     Observation::Reported { report: ReportedState::default(), asked: false }
 }
 
-/// The end of a call whose vendor has not told it. What is known of its attempts is the
-/// end of those: the vendor may dial again, but has had its time to.
 fn given_up(call: &Call, now: Timestamp) -> News {
-    let last = call.attempts.last().map(|attempt| attempt.state);
-    let state = last.filter(|state| state.is_not_answered()).unwrap_or(CallState::Unknown);
-    let error = match state {
-        CallState::Unknown if call.error.is_none() => Some(CallError::new(
-            Cause::InDoubt,
-            "NO_RESULT",
-            "the vendor took the call and has not told how it ended, in all the time it had",
-        )),
-        _ => None,
-    };
-    let report = ReportedState { state: Some(state), error, ..ReportedState::default() };
-    let observation = Observation::Reported { report, asked: false };
-    News { call: call.id, observation, at: now, due: None, vendor: None }
+    let observation = Observation::GivenUp;
+    let dial = Some(call.dial());
+    News { call: call.id, observation, at: now, due: None, vendor: None, dial }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::testing::call;
+    use crate::call::{CallError, Cause, testing::call};
 
     #[test]
     fn pauses_between_questions_grow_up_to_a_limit() {

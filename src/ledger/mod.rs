@@ -33,7 +33,7 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// What is known of a request id.
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError>;
 
-    /// Applies news to calls ([`Call::apply`]), each read and written within the
+    /// Applies news to calls ([`Call::apply_to`]), each read and written within the
     /// transaction. Gives the calls as each piece of news left them, in its order. Of
     /// one call there may be several; of an unknown one there may be none
     /// ([`LedgerError::NoSuchCall`]), and then none of the news is applied.
@@ -45,7 +45,8 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// another process, does not get it as well. So a claim that was kept although it was
     /// answered [`LedgerError::Uncertain`] gives its calls to nobody the second time: they
     /// are in [`Claim::others`], dispatching, and were not sent. A call that is named twice
-    /// is given once.
+    /// is given once. What waits for another dial ([`Call::dials`]) and is held is taken up
+    /// first: until then it is among the others, scheduled.
     ///
     /// With an outbox entry, which is written for exactly these calls (others that it names
     /// do not keep it), it is all or none of them: if one can't be taken the entry is not kept, and the others are told of as
@@ -98,7 +99,8 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     ) -> Result<Vec<Call>, LedgerError>;
 
     /// The calls of a vendor, by the vendor's ids: for each list of ways to write one, the
-    /// call that has any of them, the one recorded last if there are several.
+    /// call that has any of them, the one recorded last if there are several; else the one of
+    /// which an earlier dial has ([`Call::dials`]).
     async fn find(
         &self,
         vendor: &str,
@@ -269,7 +271,8 @@ pub struct RequestRecord {
 pub struct Claim {
     /// Dispatching now, and the claimant's alone.
     pub mine: Vec<Call>,
-    /// Not to be sent: expired, suppressed, or somebody else's before.
+    /// Not to be sent: expired, suppressed, not to be dialled again yet, or somebody else's
+    /// before.
     pub others: Vec<Call>,
     /// Still scheduled: they could have been claimed, had all of them been.
     pub left: Vec<Call>,
@@ -302,6 +305,10 @@ pub struct News {
     /// Whose word it is, where that matters: news of a call that another vendor has by then
     /// is none.
     pub vendor: Option<String>,
+    /// Which dial of the call it is of ([`Call::dial`]), where that is known: judged within
+    /// the transaction ([`Call::apply_to`]). None is for what is of whichever dial is under way
+    /// or next.
+    pub dial: Option<u32>,
 }
 
 /// News of a call that is not known by its vendor's id.

@@ -130,7 +130,7 @@ pub struct Capabilities {
     pub audio: bool,
     /// Takes a start time in the future.
     pub schedules: bool,
-    /// Dials again by itself.
+    /// Dials again by itself. Where it does not the gateway does, if the call asks for it.
     pub retries: bool,
     /// Takes a caller id with each call.
     pub caller_id: bool,
@@ -175,6 +175,9 @@ pub struct Context<'a> {
 pub struct Outgoing<'a> {
     /// Its call: the only id of ours that a vendor gets.
     pub id: CallId,
+    /// Which dial of it this is, from 0: each is another request, whose bytes must differ from
+    /// those of the one before.
+    pub dial: u32,
     /// What was asked for.
     pub order: &'a Order,
 }
@@ -188,10 +191,10 @@ pub struct Placed<'a> {
     pub to: &'a [E164],
     /// The script asked for; none means the configured one.
     pub script: Option<&'a Script>,
-    /// When the gateway took it.
+    /// When it was handed to the vendor: this dial of it, where the gateway dials again.
     pub create_time: Timestamp,
-    /// The vendor was asked to dial again when nobody answers: an attempt that was not
-    /// answered need not be the last.
+    /// The vendor was asked to dial again by itself when nobody answers: an attempt that was
+    /// not answered need not be the last.
     pub retries: bool,
 }
 

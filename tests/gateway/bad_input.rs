@@ -158,12 +158,6 @@ async fn what_a_vendor_cannot_do_is_refused_before_anything_is_sent() {
             "caller_id",
             Code::Unimplemented,
         ),
-        (
-            "phonon-bulk",
-            CallSpec { retry: interval(300), ..number() },
-            "retry",
-            Code::Unimplemented,
-        ),
         ("knovvu", CallSpec { to: two.clone(), ..number() }, "to", Code::Unimplemented),
         ("mobtexting", CallSpec { to: two, ..number() }, "to", Code::Unimplemented),
         (

@@ -317,7 +317,7 @@ fn nothing_prints_what_it_holds() {
     let now = "2026-03-01T10:00:00Z".parse().unwrap();
     let token = dialplane::config::Secret::new(FETCHED);
     let context = Context { now, token: Some(&token) };
-    let outgoing = Outgoing { id: call::CallId::generate(), order: &order };
+    let outgoing = Outgoing { id: call::CallId::generate(), dial: 0, order: &order };
     let placed = Placed {
         vendor_call_id: Some("v-1"),
         to: &order.to,

@@ -4,7 +4,7 @@
 use dialplane::{
     call::Cause,
     gateway::FAILOVER,
-    proto::{CallSpec, CallState, RetryPolicy, WatchCallResultsRequest, call_spec::Script},
+    proto::{CallSpec, CallState, WatchCallResultsRequest, call_spec::Script},
     sandbox::{Options, Sandbox},
     vendors::phonon::CODES,
 };
@@ -254,10 +254,8 @@ async fn vendors_that_cannot_do_what_is_asked_are_passed_over() {
         + &route("all", &["one", "two", "three"]);
     let mut gateway = Gateway::start(&text).await;
     let audio = Script::Audio("https://cdn.example.test/a.mp3".into());
-    let interval = Some(prost_types::Duration { seconds: 900, nanos: 0 });
     let special = [
         CallSpec { script: Some(audio), ..to(NUMBER) },
-        CallSpec { retry: Some(RetryPolicy { interval, max_attempts: 0 }), ..to("+919900000200") },
         CallSpec { caller_id: "+918000000009".into(), ..to("+919900000300") },
     ];
     for (count, spec) in (1..).zip(special) {

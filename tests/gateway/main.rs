@@ -23,6 +23,7 @@ mod outbox;
 mod outcomes;
 mod placing;
 mod raw;
+mod redialling;
 mod resending;
 mod results;
 mod retries;

@@ -167,7 +167,8 @@ async fn a_request_of_which_one_call_is_known_to_be_taken_is_not_sent_again() {
         assert_eq!(vendor.count(), 1, "both in one request");
         let vendors = Some("one".to_owned());
         let at = calls[1].update_time;
-        let news = News { call: calls[1].id, observation, at, due: None, vendor: vendors };
+        let news =
+            News { call: calls[1].id, observation, at, due: None, vendor: vendors, dial: None };
         house.ledger.observe(vec![news]).await.unwrap();
         house.gateway.attend();
         sleep(11 * MINUTE).await;
@@ -203,7 +204,7 @@ async fn a_request_from_the_future_is_not_sent_again() {
         let at = call.update_time;
         let due = Some(call.create_time - SignedDuration::from_secs(3_600));
         let observation = Observation::Reported { report: ReportedState::default(), asked: false };
-        let news = News { call: call.id, observation, at, due, vendor: None };
+        let news = News { call: call.id, observation, at, due, vendor: None, dial: None };
         first.ledger.observe(vec![news]).await.unwrap();
         // A process that never saw the time at which it was written.
         let begun = Instant::now();

@@ -337,8 +337,14 @@ async fn a_call_that_is_held_while_it_has_its_turn_is_not_sent() {
     // As by whoever finds that it must not be dialled after all.
     let until = second(30);
     let held = Observation::Held { until };
-    let news =
-        |observation| News { call: call.id, observation, at: begun(), due: None, vendor: None };
+    let news = |observation| News {
+        call: call.id,
+        observation,
+        at: begun(),
+        due: None,
+        vendor: None,
+        dial: None,
+    };
     house.ledger.observe(vec![news(held)]).await.unwrap();
     house.gateway.attend();
     sleep(Duration::from_secs(29)).await;

@@ -13,7 +13,8 @@ use crate::samples::{
 };
 
 pub use crate::{
-    due::*, held::*, history::*, outbox::*, removal::*, sources::*, strays::*, suppressions::*,
+    dials::*, due::*, held::*, history::*, outbox::*, removal::*, sources::*, strays::*,
+    suppressions::*,
 };
 
 /// A ledger as the gateway holds it.
@@ -94,6 +95,9 @@ macro_rules! behaviours {
             a_suppressed_call_keeps_an_entry_from_being_kept,
             the_list_outlives_the_calls,
             many_who_change_the_list_lose_nothing,
+            a_call_that_is_dialled_again_waits_and_is_found_by_all_its_ids,
+            news_of_a_dial_is_judged_within_the_transaction,
+            earlier_ids_go_with_their_call,
         }
     };
 }

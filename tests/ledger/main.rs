@@ -11,6 +11,7 @@
 
 mod contract;
 mod crash;
+mod dials;
 mod due;
 mod held;
 mod history;

@@ -115,7 +115,8 @@ pub async fn a_claim_with_an_entry_is_all_or_none(ledger: Shared) {
 
 pub async fn an_entry_goes_when_its_last_call_leaves(ledger: Shared) {
     let mut moves_on = dispatching(1, 1);
-    moves_on.calls[0].fallbacks = vec![Fallback { vendor: "knovvu".to_owned(), caller_id: None }];
+    moves_on.calls[0].fallbacks =
+        vec![Fallback { vendor: "knovvu".to_owned(), caller_id: None, redials: false }];
     ledger.record(moves_on.clone()).await.unwrap();
     let error = CallError { dialed: Dialed::No, ..CallError::new(Cause::Unreachable, "X", "x") };
     let failed_over = Observation::FailedOver { error, to: "knovvu".to_owned() };

@@ -53,6 +53,8 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
         held_until: None,
         dispatch_time: None,
         handed_over: false,
+        redials: false,
+        dials: Vec::new(),
         revision: 1,
     }
 }
@@ -131,7 +133,7 @@ pub fn fingerprint(of: u8) -> Fingerprint {
 }
 
 pub fn news(call: CallId, observation: Observation, second: i64) -> News {
-    News { call, observation, at: at(second), due: None, vendor: None }
+    News { call, observation, at: at(second), due: None, vendor: None, dial: None }
 }
 
 pub fn accepted(vendor_call_id: &str) -> Observation {

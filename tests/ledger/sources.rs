@@ -14,7 +14,8 @@ use crate::{
 /// A call that is being handed over to the first of two vendors.
 fn with_a_second() -> NewRequest {
     let mut request = dispatching(1, 1);
-    request.calls[0].fallbacks = vec![Fallback { vendor: "knovvu".to_owned(), caller_id: None }];
+    request.calls[0].fallbacks =
+        vec![Fallback { vendor: "knovvu".to_owned(), caller_id: None, redials: false }];
     request
 }
 

@@ -196,7 +196,7 @@ pub fn orders(count: usize) -> Vec<(CallId, Order)> {
 }
 
 pub fn outgoing(orders: &[(CallId, Order)]) -> Vec<Outgoing<'_>> {
-    orders.iter().map(|(id, order)| Outgoing { id: *id, order }).collect()
+    orders.iter().map(|(id, order)| Outgoing { id: *id, dial: 0, order }).collect()
 }
 
 /// Those of a list that a batch or a question is about.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use dialplane::{
-    call::{CallState, Cause, E164, Fault, Order, Report, Retry, Script},
+    call::{CallState, Cause, E164, Fault, Order, Report, Script},
     config::{Secret, Section},
     http::{Body, Delivery, Header, HttpReply, HttpRequest, Method},
     vendors::{
@@ -139,7 +139,6 @@ impl Vendor for Toy {
             cannot(order.to.len() > CAPABILITIES.max_numbers, "to"),
             cannot(matches!(order.script, Some(Script::Audio(_))), "audio"),
             cannot(order.caller_id.is_some(), "caller_id"),
-            cannot(order.retry.is_some_and(Retry::is_wanted), "retry"),
         ]
         .into_iter()
         .flatten()

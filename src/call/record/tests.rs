@@ -10,7 +10,7 @@ pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_772_000_000 + second).unwrap()
 }
 
-fn scheduled() -> Call {
+pub(super) fn scheduled() -> Call {
     Call {
         id: CallId::from_bytes([1; 16]),
         request_id: "request-1".parse().unwrap(),
@@ -219,6 +219,7 @@ pub(super) fn with_fallbacks() -> Call {
     call.fallbacks = ["second", "third"]
         .map(|vendor| Fallback {
             vendor: vendor.to_owned(),
+            redials: false,
             caller_id: (vendor == "third").then(|| "200".parse().unwrap()),
         })
         .to_vec();

@@ -86,7 +86,7 @@ pub fn claim(
     let mut mark = |call, observation, entry| {
         observe_one(
             connection,
-            News { call, observation, at, due: None, vendor: None },
+            News { call, observation, at, due: None, vendor: None, dial: None },
             entry,
             &mut none,
         )
@@ -98,7 +98,9 @@ pub fn claim(
             continue;
         }
         let before = read::call(connection, id)?.ok_or(LedgerError::NoSuchCall(id))?;
-        if before.state != CallState::Scheduled {
+        // The pause between two dials is over for whoever takes the call up, and nobody else.
+        let pauses = !before.dials.is_empty() && before.held_until.is_some();
+        if before.state != CallState::Scheduled || pauses {
             claim.others.push(before);
         } else if before.order.expire_time.is_some_and(|end| end <= at) {
             claim.others.push(mark(id, Observation::Expired, None)?);
@@ -136,9 +138,13 @@ fn observe_one(
         return Ok(call);
     }
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
-    let revision = call.revision;
-    let mut changed = call.apply(held::rounded(news.observation), news.at);
-    if let Some(due) = news.due {
+    let (revision, dial) = (call.revision, call.dial());
+    let mut changed = call.apply_to(news.dial, held::rounded(news.observation), news.at);
+    held::round(&mut call);
+    // Of this dial, and not of one that is over or was ended by this: the next one says when
+    // it is looked at.
+    let is_current = news.dial.is_none_or(|dial| dial == call.dial()) && dial == call.dial();
+    if let Some(due) = news.due.filter(|_| is_current) {
         changed |= call.look_again(due::rounded(due));
     }
     if !changed {
@@ -163,6 +169,10 @@ fn observe_one(
             &call.vendor,
             &call.vendor_call_id,
         ))?;
+    }
+    if let (Some(over), true) = (call.dials.last(), call.dial() > dial) {
+        let columns = (key, &call.vendor, &over.vendor_call_id);
+        connection.prepare_cached(sql::INSERT_DIAL)?.execute(columns)?;
     }
     if call.revision != revision {
         note(connection, key, &call)?;

@@ -26,6 +26,11 @@ pub fn rounded(observation: Observation) -> Observation {
     }
 }
 
+/// The same of a call that holds itself.
+pub fn round(call: &mut Call) {
+    call.held_until = call.held_until.map(kept);
+}
+
 /// A time before the epoch has come as well as the epoch has.
 fn kept(until: Timestamp) -> Timestamp {
     rounded_time(until).max(Timestamp::UNIX_EPOCH)

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_outbox_and_age.sql"),
     include_str!("migrations/0004_waiting.sql"),
     include_str!("migrations/0005_suppressions.sql"),
+    include_str!("migrations/0006_dials.sql"),
 ];
 
 /// For how long another process may keep the file from us: a copy being made, a

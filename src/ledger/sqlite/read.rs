@@ -54,17 +54,32 @@ pub fn find(
     vendor: &str,
     ids: &[String],
 ) -> Result<Option<Call>, Trouble> {
+    let newest = match newest(connection, sql::KEY_OF_VENDOR_CALL, vendor, ids)? {
+        // Late news, or none of ours.
+        None => newest(connection, sql::KEY_OF_EARLIER_DIAL, vendor, ids)?,
+        found => found,
+    };
+    let Some(key) = newest else { return Ok(None) };
+    let mut statement = connection.prepare_cached(sql::CALL_OF_KEY)?;
+    let mut rows = statement.query([key])?;
+    rows.next()?.map(row::call).transpose()
+}
+
+/// The newest of the keys that a statement has for a vendor's ids.
+fn newest(
+    connection: &Connection,
+    statement: &str,
+    vendor: &str,
+    ids: &[String],
+) -> Result<Option<i64>, Trouble> {
     let mut newest: Option<i64> = None;
-    let mut statement = connection.prepare_cached(sql::KEY_OF_VENDOR_CALL)?;
+    let mut statement = connection.prepare_cached(statement)?;
     for id in ids {
         let mut rows = statement.query((vendor, id))?;
         let key = rows.next()?.map(|row| row.get(0)).transpose()?;
         newest = newest.max(key);
     }
-    let Some(key) = newest else { return Ok(None) };
-    let mut statement = connection.prepare_cached(sql::CALL_OF_KEY)?;
-    let mut rows = statement.query([key])?;
-    rows.next()?.map(row::call).transpose()
+    Ok(newest)
 }
 
 /// A page of a selection. It ends before a call, or with the selection: ids and

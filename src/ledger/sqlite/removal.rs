@@ -129,6 +129,7 @@ fn remove_calls(connection: &Connection, request: i64, limit: usize) -> Result<u
     let mut released = Released::default();
     for (call, entry) in &calls {
         connection.prepare_cached(sql::DELETE_CHANGES)?.execute([call])?;
+        connection.prepare_cached(sql::DELETE_DIALS)?.execute([call])?;
         connection.prepare_cached(sql::DELETE_CALL)?.execute([call])?;
         // A call that is over is in none, unless somebody has been at the file.
         entry.inspect(|entry| released.add(*entry));

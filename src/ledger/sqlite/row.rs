@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::state;
 use crate::{
-    call::{Attempt, Call, CallError, CallId, CallState, Failover, Fallback, Order, RequestId},
+    call::{
+        Attempt, Call, CallError, CallId, CallState, Dial, Failover, Fallback, Order, RequestId,
+    },
     ledger::{Change, LedgerError},
 };
 
@@ -81,6 +83,10 @@ struct Document<'a> {
     dispatch_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     handed_over: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    redials: bool,
+    #[serde(default, skip_serializing_if = "<[Dial]>::is_empty")]
+    dials: Cow<'a, [Dial]>,
     revision: u64,
 }
 
@@ -111,6 +117,8 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         held_until: _,
         dispatch_time,
         handed_over,
+        redials,
+        dials,
         revision,
     } = call;
     let document = Document {
@@ -128,6 +136,8 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         asked_time: *asked_time,
         dispatch_time: *dispatch_time,
         handed_over: *handed_over,
+        redials: *redials,
+        dials: Cow::Borrowed(dials),
         revision: *revision,
     };
     serde_json::to_string(&document)
@@ -163,6 +173,8 @@ pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
         held_until: held_until(row)?,
         dispatch_time: document.dispatch_time,
         handed_over: document.handed_over,
+        redials: document.redials,
+        dials: document.dials.into_owned(),
         revision: document.revision,
     })
 }
@@ -192,6 +204,10 @@ struct Changing<'a> {
     dispatch_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     handed_over: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    redials: bool,
+    #[serde(default, skip_serializing_if = "<[Dial]>::is_empty")]
+    dials: Cow<'a, [Dial]>,
     revision: u64,
 }
 
@@ -232,6 +248,8 @@ pub fn changing(call: &Call) -> Result<String, LedgerError> {
         held_until,
         dispatch_time,
         handed_over,
+        redials,
+        dials,
         revision,
     } = call;
     let document = Changing {
@@ -247,6 +265,8 @@ pub fn changing(call: &Call) -> Result<String, LedgerError> {
         held_until: *held_until,
         dispatch_time: *dispatch_time,
         handed_over: *handed_over,
+        redials: *redials,
+        dials: Cow::Borrowed(dials),
         revision: *revision,
     };
     serde_json::to_string(&document)
@@ -285,6 +305,8 @@ pub fn change(row: &Row<'_>) -> Result<(Change, usize), Trouble> {
         held_until: changing.held_until,
         dispatch_time: changing.dispatch_time,
         handed_over: changing.handed_over,
+        redials: changing.redials,
+        dials: changing.dials.into_owned(),
         revision: changing.revision,
     };
     Ok((Change { number: unsigned(row, 3)?, call }, length))

@@ -81,6 +81,17 @@ pub const CALL_OF_KEY: &str = select_calls!("WHERE calls.call = ?1");
 pub const KEY_OF_VENDOR_CALL: &str = "SELECT call FROM calls \
      WHERE vendor = ?1 AND vendor_call_id = ?2 ORDER BY call DESC LIMIT 1";
 
+/// The key of the newest call of which an earlier dial has a vendor's id.
+pub const KEY_OF_EARLIER_DIAL: &str = "SELECT call FROM dials \
+     WHERE vendor = ?1 AND vendor_call_id = ?2 ORDER BY call DESC LIMIT 1";
+
+/// A dial that is followed by another one.
+pub const INSERT_DIAL: &str =
+    "INSERT INTO dials (call, vendor, vendor_call_id) VALUES (?1, ?2, ?3)";
+
+/// All dials of a call.
+pub const DELETE_DIALS: &str = "DELETE FROM dials WHERE call = ?1";
+
 /// A vendor's calls that are looked at again, earliest first.
 pub const CALLS_DUE: &str =
     select_calls!("WHERE calls.vendor = ?1 AND calls.due IS NOT NULL ORDER BY calls.due");
@@ -237,7 +248,7 @@ pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE 
      (SELECT min(number) FROM suppressions) IS NOT NULL FROM ledger WHERE one = 1";
 
 #[cfg(test)]
-pub const ALL: [&str; 58] = [
+pub const ALL: [&str; 61] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
@@ -254,6 +265,9 @@ pub const ALL: [&str; 58] = [
     OPEN_CALLS,
     CALL_OF_KEY,
     KEY_OF_VENDOR_CALL,
+    KEY_OF_EARLIER_DIAL,
+    INSERT_DIAL,
+    DELETE_DIALS,
     CALLS_DUE,
     CALLS_HELD,
     CALLS_TAKEN,

@@ -96,7 +96,7 @@ impl Knovvu {
     }
 
     fn body(&self, outgoing: &Outgoing<'_>, access_token: &str) -> Option<Vec<u8>> {
-        let Outgoing { id, order } = outgoing;
+        let Outgoing { id, dial, order } = outgoing;
         let number = self.settings.number_format.write(order.to.first()?)?;
         let destination = self.settings.result_destination.as_ref();
         // As given, not in the numbers' format: it may be an extension.
@@ -109,7 +109,8 @@ impl Knovvu {
             .extend(order.variables.iter().map(|(name, value)| wire::Parameter { name, value }));
         let call = wire::Call {
             project: &self.settings.project,
-            conversation_id: id.to_string(),
+            // A fresh one for each dial (knovvu.md 6.5).
+            conversation_id: id.of_dial(*dial).to_string(),
             access_token,
             scenario_path: self.scenario(order)?,
             orchestrator_url: &self.settings.orchestrator_url,
@@ -207,9 +208,6 @@ impl Vendor for Knovvu {
                     "is Knovvu's own name for a number; expected another name",
                 ));
             }
-        }
-        if order.retry.is_some_and(crate::call::Retry::is_wanted) {
-            objections.push(Objection::unsupported("retry", "Knovvu does not dial again itself"));
         }
         objections
     }

@@ -57,7 +57,7 @@ fn id() -> CallId {
 }
 
 fn place(vendor: &dyn Vendor, order: &Order) -> HttpRequest {
-    vendor.place(&[Outgoing { id: id(), order }], &CONTEXT).unwrap()
+    vendor.place(&[Outgoing { id: id(), dial: 0, order }], &CONTEXT).unwrap()
 }
 
 fn body(request: &HttpRequest) -> String {
@@ -163,7 +163,7 @@ fn the_header_of_the_project_has_three_forms() {
 fn a_fetched_token_is_used() {
     let vendor = vendor(&[OAUTH, SCENARIO, "locale = \"en-US\"\n"]);
     let order = order();
-    let outgoing = [Outgoing { id: id(), order: &order }];
+    let outgoing = [Outgoing { id: id(), dial: 0, order: &order }];
     let fault = vendor.place(&outgoing, &CONTEXT).unwrap_err();
     assert_eq!((fault.cause, &*fault.reason), (Cause::Operator, "NO_TOKEN"));
     let token = Secret::new("fetched");
@@ -206,10 +206,10 @@ fn what_the_vendor_can_not_do_is_named() {
             (Cause::Unsupported, "audio".to_owned()),
             (Cause::InvalidCall, "variables[\"_Destination\"]".to_owned()),
             (Cause::InvalidCall, "variables[\"_displaynumber\"]".to_owned()),
-            (Cause::Unsupported, "retry".to_owned()),
-        ]
+        ],
+        "who dials again is the gateway, if need be"
     );
-    let outgoing = [Outgoing { id: id(), order: &wrong }];
+    let outgoing = [Outgoing { id: id(), dial: 0, order: &wrong }];
     assert_eq!(usual().place(&outgoing, &CONTEXT).unwrap_err().cause, Cause::InvalidCall);
 
     let mut single = order();
@@ -226,7 +226,7 @@ fn numbers_of_another_country_are_named() {
     let mut foreign = order();
     foreign.to = vec!["+919900000002".parse().unwrap()];
     assert_eq!(fields(&foreign, &*turkish), [(Cause::InvalidCall, "to[0]".to_owned())]);
-    let outgoing = [Outgoing { id: id(), order: &foreign }];
+    let outgoing = [Outgoing { id: id(), dial: 0, order: &foreign }];
     turkish.place(&outgoing, &CONTEXT).unwrap_err();
     let plus = vendor(&[TOKEN, SCENARIO, "number_format = \"e164\"\n"]);
     let text = body(&place(&*plus, &foreign));
@@ -237,7 +237,7 @@ fn numbers_of_another_country_are_named() {
 #[test]
 fn one_call_goes_in_one_request() {
     let order = order();
-    let outgoing = [1, 2].map(|_| Outgoing { id: id(), order: &order });
+    let outgoing = [1, 2].map(|_| Outgoing { id: id(), dial: 0, order: &order });
     assert_eq!(usual().batches(&outgoing), [[0], [1]]);
     assert_eq!(usual().place(&outgoing, &CONTEXT).unwrap_err().cause, Cause::Unsupported);
     let reply = HttpReply::json(200, r#"{"UniqueId":"a1"}"#);
@@ -251,7 +251,7 @@ fn one_call_goes_in_one_request() {
 #[test]
 fn an_answer_that_quotes_the_request_shows_no_token() {
     let order = order();
-    let outgoing = [Outgoing { id: id(), order: &order }];
+    let outgoing = [Outgoing { id: id(), dial: 0, order: &order }];
     let quoted = body(&place(&*usual(), &order));
     let placement = usual().read_placement(&outgoing, &HttpReply::json(400, quoted));
     let [Placement::Fault(fault)] = &placement[..] else { panic!() };
@@ -294,7 +294,7 @@ proptest! {
     #[test]
     fn as_many_placements_as_orders(count in 0_usize..4, status in 100_u16..600, body: Vec<u8>) {
         let order = order();
-        let outgoing = vec![Outgoing { id: id(), order: &order }; count];
+        let outgoing = vec![Outgoing { id: id(), dial: 0, order: &order }; count];
         let reply = HttpReply::json(status, body);
         prop_assert_eq!(usual().read_placement(&outgoing, &reply).len(), count);
     }

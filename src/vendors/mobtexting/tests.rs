@@ -48,7 +48,7 @@ fn retry(seconds: u64, max_attempts: u32) -> Option<Retry> {
 const CONTEXT: Context<'_> = Context { now: Timestamp::UNIX_EPOCH, token: None };
 
 fn place(vendor: &dyn Vendor, order: &Order) -> HttpRequest {
-    vendor.place(&[Outgoing { id: CallId::generate(), order }], &CONTEXT).unwrap()
+    vendor.place(&[Outgoing { id: CallId::generate(), dial: 0, order }], &CONTEXT).unwrap()
 }
 
 fn body(request: &HttpRequest) -> String {
@@ -159,14 +159,14 @@ fn what_the_vendor_would_refuse_is_named() {
     order.to.clear();
     order.script = Some(Script::Audio("0b6f3f0e-1111-4222-8333-444455556666".to_owned()));
     assert_eq!(fields(&order, &*usual()), [(Cause::InvalidCall, "to".to_owned())]);
-    let outgoing = [Outgoing { id: CallId::generate(), order: &order }];
+    let outgoing = [Outgoing { id: CallId::generate(), dial: 0, order: &order }];
     usual().place(&outgoing, &CONTEXT).unwrap_err();
 }
 
 #[test]
 fn one_call_goes_in_one_request() {
     let order = order();
-    let outgoing = [1, 2, 3].map(|_| Outgoing { id: CallId::generate(), order: &order });
+    let outgoing = [1, 2, 3].map(|_| Outgoing { id: CallId::generate(), dial: 0, order: &order });
     assert_eq!(usual().batches(&outgoing), [[0], [1], [2]]);
     assert_eq!(usual().batches(&[]), Vec::<Vec<usize>>::new());
     let fault = usual().place(&outgoing, &CONTEXT).unwrap_err();
@@ -222,7 +222,7 @@ proptest! {
     #[test]
     fn as_many_placements_as_orders(count in 0_usize..4, status in 100_u16..600, body: Vec<u8>) {
         let order = order();
-        let outgoing = vec![Outgoing { id: CallId::generate(), order: &order }; count];
+        let outgoing = vec![Outgoing { id: CallId::generate(), dial: 0, order: &order }; count];
         let reply = HttpReply::json(status, body);
         prop_assert_eq!(usual().read_placement(&outgoing, &reply).len(), count);
     }

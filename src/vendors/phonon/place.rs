@@ -12,7 +12,7 @@ use super::{
     wire::{Create, Encrypted, Entry, Key, plain},
 };
 use crate::{
-    call::{Cause, E164, Fault, Order, Retry, Script},
+    call::{Cause, E164, Fault, Order, Script},
     http::{Body, HttpRequest, Method},
     vendors::{Objection, Outgoing},
 };
@@ -53,12 +53,6 @@ pub(super) fn check(settings: &Settings, order: &Order) -> Vec<Objection> {
         objections.push(Objection::unsupported(
             "caller_id",
             "Phonon shows the number mapped to the flow; leave it out",
-        ));
-    }
-    if order.retry.is_some_and(Retry::is_wanted) {
-        objections.push(Objection::unsupported(
-            "retry",
-            "Phonon retries as the flow says, not as a request says; leave it out",
         ));
     }
     if order.to.len() > MAX_NUMBERS {
@@ -170,7 +164,7 @@ pub(super) fn request(
     };
     let entries = batch.iter().map(|outgoing| {
         let start = start_time(now, outgoing.order.start_time, outgoing.order.expire_time);
-        entry(settings, outgoing.id.to_string(), start, outgoing.order)
+        entry(settings, outgoing.id.to_string(), reference(outgoing), start, outgoing.order)
     });
     let unwritten = |what: &str| {
         Fault::new(Cause::Operator, "REQUEST_NOT_WRITTEN", format!("{what}; nothing was sent"))
@@ -200,8 +194,15 @@ fn create<'a>(settings: &'a Settings, flow: &'a str, calls: Vec<Entry<'a>>) -> C
     }
 }
 
+/// The `client-identifier`: another one for each dial of a call, so that the vendor can't
+/// take the second for a repetition of the first, whatever its start time (phonon.md 6.5).
+pub(super) fn reference(outgoing: &Outgoing<'_>) -> String {
+    outgoing.id.of_dial(outgoing.dial).to_string()
+}
+
 fn entry<'a>(
     settings: &Settings,
+    own_id: String,
     client_identifier: String,
     start_time: String,
     order: &'a Order,
@@ -220,7 +221,7 @@ fn entry<'a>(
         })
         .collect();
     if settings.callback.is_some() {
-        let value = Cow::Owned(client_identifier.clone());
+        let value = Cow::Owned(own_id);
         keys.push(Key { name: Cow::Owned(name(OWN_ID)), value });
     }
     keys.sort_unstable();
@@ -232,7 +233,7 @@ fn entry<'a>(
 fn entry_bytes(settings: &Settings, order: &Order) -> usize {
     const ID: &str = "00000000-0000-0000-0000-000000000000";
     const START: &str = "0000-00-00T00:00:00+05:30";
-    json_bytes(&entry(settings, ID.to_owned(), START.to_owned(), order))
+    json_bytes(&entry(settings, ID.to_owned(), ID.to_owned(), START.to_owned(), order))
 }
 
 /// What is around the entries: of the JSON and, when requests are encrypted, of the

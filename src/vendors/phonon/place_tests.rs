@@ -160,18 +160,12 @@ fn start_times_are_indias_without_a_fraction() {
 #[test]
 fn objections_name_the_field() {
     type Change = fn(&mut Order);
-    let cases: [(&str, Cause, Change); 12] = [
+    let cases: [(&str, Cause, Change); 10] = [
         ("audio", Cause::Unsupported, |o| o.script = Some(Script::Audio("hello".to_owned()))),
         ("flow", Cause::InvalidCall, |o| o.script = Some(Script::Flow("AbCd123".to_owned()))),
         ("flow", Cause::InvalidCall, |o| o.script = Some(Script::Flow("AbCd-234".to_owned()))),
         ("flow", Cause::InvalidCall, |o| o.script = Some(Script::Flow("äbCd123".to_owned()))),
         ("caller_id", Cause::Unsupported, |o| o.caller_id = Some("200".parse().unwrap())),
-        ("retry", Cause::Unsupported, |o| {
-            o.retry = Some(Retry { interval: Duration::ZERO, max_attempts: 2 });
-        }),
-        ("retry", Cause::Unsupported, |o| {
-            o.retry = Some(Retry { interval: Duration::from_secs(60), max_attempts: 0 });
-        }),
         ("to", Cause::Unsupported, |o| o.to = vec![o.to[0].clone(); 11]),
         ("variables", Cause::InvalidCall, |o| {
             o.variables.insert("text".to_owned(), "x".repeat(MAX_BODY_BYTES));
@@ -215,7 +209,8 @@ const CALLBACK: &str = "callback = { user = \"u\", password = \"p\" }";
 fn with_a_callback_the_flow_is_told_our_id() {
     let plain = with_variables(&[("name", "Asha"), ("a", "1")]);
     let entry = |adapter: &Phonon| {
-        let request = adapter.place(&[Outgoing { id: id(7), order: &plain }], &context()).unwrap();
+        let request =
+            adapter.place(&[Outgoing { id: id(7), dial: 0, order: &plain }], &context()).unwrap();
         body(&request)["calls"][0].clone()
     };
     let mut told = entry(&phonon("multicast", CALLBACK));

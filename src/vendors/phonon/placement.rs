@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     answer::{Answer, fault_without_code},
     codes::{ACCEPTED_OR_INVALID_SECURITY_ID, Code, PARTIAL_SUCCESS, SUCCESS},
+    place::reference,
     settings::Lane,
     wire::{Fields, VendorId, text_of},
 };
@@ -186,7 +187,7 @@ impl Details {
     /// stands for the call at its place, as long as the list has a place for each call: in
     /// a shorter one places mean nothing, and a call must not get another's id.
     fn of(&self, position: usize, order: &Outgoing<'_>, orders: usize) -> Option<&VendorId> {
-        let named = self.named.get(&order.id.to_string()).and_then(|at| self.at(*at));
+        let named = self.named.get(&reference(order)).and_then(|at| self.at(*at));
         let at_place = || {
             let detail = self.at(position)?;
             let is_place = self.entries.len() == orders && detail.client_identifier.is_none();

@@ -77,7 +77,7 @@ pub(super) fn orders(count: usize) -> Vec<Order> {
 }
 
 pub(super) fn outgoing(orders: &[Order]) -> Vec<Outgoing<'_>> {
-    orders.iter().enumerate().map(|(i, order)| Outgoing { id: id(i), order }).collect()
+    orders.iter().enumerate().map(|(i, order)| Outgoing { id: id(i), dial: 0, order }).collect()
 }
 
 pub(super) fn reply(status: u16, body: &Value) -> HttpReply {

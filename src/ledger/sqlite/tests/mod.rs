@@ -33,7 +33,7 @@ fn sample(calls: u32) -> NewRequest {
 
 fn dispatching(call: CallId) -> News {
     let at = "2026-03-01T10:00:01Z".parse().unwrap();
-    News { call, observation: Observation::Dispatching, at, due: None, vendor: None }
+    News { call, observation: Observation::Dispatching, at, due: None, vendor: None, dial: None }
 }
 
 /// What is about to be sent of a request: all of it.

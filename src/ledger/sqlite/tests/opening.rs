@@ -47,6 +47,8 @@ fn no_statement_walks_through_a_table() {
             (sql::KEYS_OF_REQUEST, "COVERING INDEX"),
             (sql::KEYS_OF_REFERENCE, "COVERING INDEX calls_by_reference"),
             (sql::KEY_OF_VENDOR_CALL, "COVERING INDEX calls_by_vendor_call"),
+            (sql::KEY_OF_EARLIER_DIAL, "COVERING INDEX dials_by_vendor_call"),
+            (sql::DELETE_DIALS, "INDEX dials_by_call"),
             (sql::CALLS_DUE, "INDEX calls_due"),
             (sql::CALLS_HELD, "INDEX calls_held"),
             (sql::CALLS_TAKEN, "INDEX calls_held"),
