@@ -20,7 +20,7 @@ pub(super) enum Turn {
     /// Not before.
     At(Timestamp),
     /// Not at all.
-    Never(CallError),
+    Never(Box<CallError>),
 }
 
 impl Gateway {
@@ -41,7 +41,7 @@ impl Gateway {
             Turn::Now => None,
             // It expires on time, though its turn never comes.
             Turn::At(until) => Some(Observation::Held { until: until.min(expires) }),
-            Turn::Never(error) => Some(Observation::Failed(error)),
+            Turn::Never(error) => Some(Observation::Failed(*error)),
         }
     }
 
@@ -58,7 +58,7 @@ impl Gateway {
                 refuse(call, outside(route, "OUTSIDE_CALLING_WINDOW", &why), now);
             }
             Turn::At(until) => call.held_until = Some(until),
-            Turn::Never(error) => refuse(call, error, now),
+            Turn::Never(error) => refuse(call, *error, now),
         }
     }
 }
@@ -77,13 +77,13 @@ fn turn(account: &Account, route: &Route, order: &Order, now: Timestamp) -> Turn
         Opening::At(open) => {
             let error = outside(route, "OUTSIDE_CALLING_WINDOW", &format!("opens at {open}"));
             let wait = Duration::try_from(open.duration_since(now)).ok();
-            Turn::Never(CallError { retry_after: wait, ..error })
+            Turn::Never(Box::new(CallError { retry_after: wait, ..error }))
         }
-        Opening::Never => Turn::Never(outside(
+        Opening::Never => Turn::Never(Box::new(outside(
             route,
             "NEVER_IN_CALLING_WINDOW",
             "is at no moment open in all the time zones where these numbers may be",
-        )),
+        ))),
         Opening::UnknownZone { number } => {
             let violation = Violation::new(
                 format!("to[{number}]"),
@@ -91,7 +91,7 @@ fn turn(account: &Account, route: &Route, order: &Order, now: Timestamp) -> Turn
             );
             let why = format!("is by the callee's clock, and to[{number}] does not tell its zone");
             let error = outside(route, "CALLEE_ZONE_UNKNOWN", &why);
-            Turn::Never(CallError { violations: vec![violation], ..error })
+            Turn::Never(Box::new(CallError { violations: vec![violation], ..error }))
         }
     }
 }

@@ -79,24 +79,6 @@ async fn who_must_not_be_called_by_now_is_not_sent_again() {
     assert_eq!(vendor.count(), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn nobody_is_sent_again_outside_of_the_calling_window() {
-    let vendor = Canned::new(|_, _| Outcome::Lost);
-    // It is 10:00 there.
-    let window = r#"window = { from = "09:00", to = "10:01", zone = "Europe/London" }"#;
-    let config = one("poll_interval = \"20s\"")
-        .replace("[routes.both]\n", &format!("[routes.both]\n{window}\n"));
-    let house = Still::new(&config, &[("one", &vendor)]);
-    let begun = Instant::now();
-    let call = in_doubt(&house).await;
-    house.gateway.attend();
-    sleep(15 * MINUTE).await;
-    let sent: Vec<_> = vendor.times().into_iter().map(|at| at - begun).collect();
-    assert!(sent.len() > 1, "while it is open: {sent:?}");
-    assert!(sent.iter().all(|at| *at < MINUTE), "{sent:?}");
-    assert_eq!(house.recorded(call.id).await.state, CallState::Unconfirmed);
-}
-
 /// A vendor whose second answer comes to a ledger that fails so many times then.
 fn inopportune(failures: usize) -> (Arc<Canned>, Arc<OnceLock<Arc<Watched>>>) {
     let ledger = Arc::<OnceLock<Arc<Watched>>>::default();
