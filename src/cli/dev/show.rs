@@ -94,6 +94,5 @@ fn text(call: &Call) -> String {
 fn goes_at(call: &Call) -> Option<String> {
     let time = call.scheduled_time?;
     let time = Timestamp::new(time.seconds, time.nanos).ok()?;
-    let via = &call.route;
-    Some(format!("  waits, goes to {via} at {}", time.strftime("%T UTC")))
+    Some(format!("  goes at {}", time.strftime("%T UTC")))
 }
