@@ -2,11 +2,12 @@
 
 use super::{CallApi, render, status};
 use crate::{
-    call::Script,
-    config,
+    call::{Script, Window},
+    config::{self, Schedule},
     gateway::Account,
     proto::{
-        BreakerState, Capabilities, Limits, ListVendorsResponse, Route, Vendor, VendorHealth, route,
+        BreakerState, CallingWindow, Capabilities, Limits, ListVendorsResponse, OutsideWindow,
+        Route, ScheduledBy, Vendor, VendorHealth, route,
     },
 };
 
@@ -61,6 +62,15 @@ fn vendor(account: &Account) -> Vendor {
 }
 
 fn route(route: &config::Route) -> Route {
+    let outside_window = match (&route.window, route.outside_window) {
+        (None, _) => OutsideWindow::Unspecified,
+        (Some(_), config::OutsideWindow::Wait) => OutsideWindow::Wait,
+        (Some(_), config::OutsideWindow::Refuse) => OutsideWindow::Refuse,
+    };
+    let scheduled_by = match route.schedule {
+        Schedule::Gateway => ScheduledBy::Gateway,
+        Schedule::Vendor => ScheduledBy::Vendor,
+    };
     Route {
         name: route.name.clone(),
         vendors: route.vendors.clone(),
@@ -69,5 +79,18 @@ fn route(route: &config::Route) -> Route {
             Script::Flow(id) => route::Script::Flow(id.clone()),
             Script::Audio(audio) => route::Script::Audio(audio.clone()),
         }),
+        window: route.window.as_ref().map(window),
+        outside_window: outside_window.into(),
+        scheduled_by: scheduled_by.into(),
+    }
+}
+
+/// In the words of the configuration.
+fn window(window: &Window) -> CallingWindow {
+    CallingWindow {
+        from: window.from().to_string(),
+        to: window.to().to_string(),
+        days: window.days().names().map(str::to_owned).collect(),
+        zone: window.zone().to_string(),
     }
 }

@@ -74,6 +74,12 @@ impl Days {
     fn is_empty(self) -> bool {
         self.0 == 0
     }
+
+    /// "mon" to "sun", in the order of the week.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+        (0..).zip(NAMES).filter(move |(day, _)| self.has(*day)).map(|(_, name)| name)
+    }
 }
 
 impl FromIterator<Weekday> for Days {
@@ -84,12 +90,10 @@ impl FromIterator<Weekday> for Days {
 
 impl fmt::Display for Days {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
         if *self == Self::ALL {
             return f.write_str("every day");
         }
-        let days = (0..).zip(NAMES).filter(|(day, _)| self.has(*day)).map(|(_, name)| name);
-        f.write_str(&days.collect::<Vec<_>>().join(", "))
+        f.write_str(&self.names().collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -107,6 +111,15 @@ pub enum WindowZone {
     /// That of the person called, as far as the number tells it: all clocks that may be
     /// theirs.
     Callee,
+}
+
+impl fmt::Display for WindowZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fixed(zone) => zone.iana_name().unwrap_or("a zone without a name"),
+            Self::Callee => "callee",
+        })
+    }
 }
 
 /// When people may be called. Times of day count as the clock shows them: one that the
@@ -169,6 +182,26 @@ impl Window {
         } else {
             Ok(Self { from, to, days, zone })
         }
+    }
+
+    /// Open from this minute on.
+    pub fn from(&self) -> MinuteOfDay {
+        self.from
+    }
+
+    /// Closed from this minute on; on the next day where it is before [`Self::from`].
+    pub fn to(&self) -> MinuteOfDay {
+        self.to
+    }
+
+    /// The days on which it begins.
+    pub fn days(&self) -> Days {
+        self.days
+    }
+
+    /// Whose clock it goes by.
+    pub fn zone(&self) -> &WindowZone {
+        &self.zone
     }
 
     /// Whether a call to these numbers, any of which may be dialled, may be made at a
@@ -264,11 +297,7 @@ impl Window {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let zone = match &self.zone {
-            WindowZone::Fixed(zone) => zone.iana_name().unwrap_or("a zone without a name"),
-            WindowZone::Callee => "callee",
-        };
-        write!(f, "{}-{} {} ({zone})", self.from, self.to, self.days)
+        write!(f, "{}-{} {} ({})", self.from, self.to, self.days, self.zone)
     }
 }
 

@@ -54,7 +54,7 @@ impl Gateway {
         match turn(account, route, &call.order, now) {
             Turn::Now => {}
             Turn::At(until) if call.order.expire_time.is_some_and(|end| end <= until) => {
-                let why = format!("does not open before its expire_time, but at {until}");
+                let why = format!("does not open before the call's expire_time, but at {until}");
                 refuse(call, outside(route, "OUTSIDE_CALLING_WINDOW", &why), now);
             }
             Turn::At(until) => call.held_until = Some(until),

@@ -7,8 +7,10 @@ use dialplane::{
     cli::start,
     config::Config,
     proto::{
-        BreakerState, CallState, CreateCallsRequest, GetCallResultsRequest, ListVendorsRequest,
+        BreakerState, CallState, CallingWindow, CreateCallsRequest, GetCallResultsRequest,
+        ListVendorsRequest, OutsideWindow, ScheduledBy,
     },
+    sandbox::{Options, Sandbox},
 };
 use tokio::sync::Notify;
 use tonic::Code;
@@ -115,6 +117,48 @@ async fn vendors_are_listed_with_what_they_can_do_and_how_they_are() {
     assert_eq!(Explained::read(&health.last_error.unwrap()).code, Code::Unknown);
     let default = list.routes.iter().find(|route| route.name == "default").unwrap();
     assert_eq!(default.vendors, ["phonon-multicast", "mobtexting"]);
+    gateway.stop().await;
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn routes_are_listed_with_when_they_may_be_used() {
+    const ROUTES: &str = r#"
+[routes.anytime]
+vendors = ["phonon-outbound", "knovvu"]
+schedule = "vendor"
+
+[routes.day]
+vendors = ["knovvu"]
+window = { from = "09:00", to = "24:00", zone = "Asia/Kolkata" }
+outside_window = "refuse"
+
+[routes.night]
+vendors = ["knovvu"]
+window = { from = "22:30", to = "06:05", days = ["sun", "Monday"], zone = "callee" }
+"#;
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    let mut gateway = Gateway::start(&format!("{}{ROUTES}", six_systems(&sandbox, "20s"))).await;
+    let list = gateway.client.list_vendors(ListVendorsRequest {}).await.unwrap().into_inner();
+    let route = |name: &str| list.routes.iter().find(|route| route.name == name).unwrap();
+    let anytime = route("anytime");
+    assert_eq!(anytime.window, None);
+    assert_eq!(anytime.outside_window(), OutsideWindow::Unspecified);
+    assert_eq!(anytime.scheduled_by(), ScheduledBy::Vendor);
+    let window = |from: &str, to: &str, days: &[&str], zone: &str| CallingWindow {
+        from: from.into(),
+        to: to.into(),
+        days: days.iter().copied().map(str::to_owned).collect(),
+        zone: zone.into(),
+    };
+    let day = route("day");
+    let every_day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    assert_eq!(day.window, Some(window("09:00", "24:00", &every_day, "Asia/Kolkata")));
+    assert_eq!(day.outside_window(), OutsideWindow::Refuse);
+    assert_eq!(day.scheduled_by(), ScheduledBy::Gateway);
+    let night = route("night");
+    assert_eq!(night.window, Some(window("22:30", "06:05", &["mon", "sun"], "callee")));
+    assert_eq!(night.outside_window(), OutsideWindow::Wait);
     gateway.stop().await;
     sandbox.stop().await;
 }

@@ -7,14 +7,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use jiff::{SignedDuration, Timestamp};
+use tokio::{
+    time::{sleep, timeout},
+    try_join,
+};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{asked_to_stop, fail, run::Running, say, start};
 use crate::{
     config::{Config, Listen},
     proto::{
-        Call, CallSpec, CallState, CreateCallsRequest, WatchCallResultsRequest,
+        Call, CallSpec, CallState, CancelCallsRequest, CreateCallsRequest, WatchCallResultsRequest,
         call_service_client::CallServiceClient,
     },
     sandbox::{
@@ -30,7 +34,7 @@ use show::Show;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The routes and a number for each, whose last two digits choose the outcome.
-const DEMONSTRATION: [(&str, &str); 6] = [
+const AT_ONCE: [(&str, &str); 6] = [
     ("phonon-outbound", "+919900000100"),
     ("phonon-dialer", "+919900000201"),
     ("phonon-multicast", "+919900000302"),
@@ -38,6 +42,31 @@ const DEMONSTRATION: [(&str, &str); 6] = [
     ("mobtexting", "+919900000500"),
     ("knovvu", "+905300000603"),
 ];
+
+/// A call that the gateway holds until its time: as short as it can be seen to wait.
+const LATER: Sample =
+    Sample { name: "in-4-seconds", route: "mobtexting", number: "+919900000700", wait: Some(4) };
+
+/// One that would wait longer, and is taken back.
+const TAKEN_BACK: Sample =
+    Sample { name: "taken-back", route: "knovvu", number: "+905300000800", wait: Some(60) };
+
+/// What the references of all these calls begin with.
+const REFERENCE: &str = "dev-";
+
+/// How long the call that is taken back is seen to wait.
+const REGRET: Duration = Duration::from_secs(2);
+
+/// A call of the demonstration.
+#[derive(Clone, Copy)]
+struct Sample {
+    /// Shown, and in its client_reference.
+    name: &'static str,
+    route: &'static str,
+    number: &'static str,
+    /// Seconds until its start_time.
+    wait: Option<i64>,
+}
 
 /// Phonon's accounts by the flow that each of them runs, as in `dev.toml`.
 const PHONON_FLOWS: [(&str, &str); 4] = [
@@ -145,13 +174,20 @@ async fn demonstrate(running: &Running) -> Result<(), Box<dyn std::error::Error>
     let mut client = CallServiceClient::new(channel);
     let mut show = Show::new();
     let mut call_ids = Vec::new();
-    for (route, number) in DEMONSTRATION {
-        let call = place(&mut client, route, number).await?;
+    let at_once = AT_ONCE.map(|(route, number)| Sample { name: route, route, number, wait: None });
+    for sample in at_once.into_iter().chain([LATER, TAKEN_BACK]) {
+        let call = place(&mut client, sample).await?;
         show.update(&call);
         call_ids.push(call.call_id);
     }
+    let taken_back = call_ids.last().cloned().into_iter().collect();
     let request = WatchCallResultsRequest { call_ids, ..WatchCallResultsRequest::default() };
     let mut changes = client.watch_call_results(request).await?.into_inner();
+    let take_back = async {
+        sleep(REGRET).await;
+        let request = CancelCallsRequest { call_ids: taken_back, ..CancelCallsRequest::default() };
+        client.cancel_calls(request).await
+    };
     let watch = async {
         // It ends when all are over.
         while let Some(change) = changes.message().await? {
@@ -159,8 +195,8 @@ async fn demonstrate(running: &Running) -> Result<(), Box<dyn std::error::Error>
         }
         Ok::<(), tonic::Status>(())
     };
-    if let Ok(watched) = timeout(PATIENCE, watch).await {
-        watched?;
+    if let Ok(shown) = timeout(PATIENCE, async { try_join!(watch, take_back) }).await {
+        shown?;
     }
     show.finish();
     Ok(())
@@ -168,12 +204,17 @@ async fn demonstrate(running: &Running) -> Result<(), Box<dyn std::error::Error>
 
 async fn place(
     client: &mut CallServiceClient<Channel>,
-    route: &str,
-    number: &str,
+    sample: Sample,
 ) -> Result<Call, Box<dyn std::error::Error>> {
+    let Sample { name, route, number, wait } = sample;
+    let start_time = wait.map(|seconds| Timestamp::now() + SignedDuration::from_secs(seconds));
     let spec = CallSpec {
-        client_reference: format!("dev-{route}"),
+        client_reference: format!("{REFERENCE}{name}"),
         to: vec![number.to_owned()],
+        start_time: start_time.map(|at| prost_types::Timestamp {
+            seconds: at.as_second(),
+            nanos: at.subsec_nanosecond(),
+        }),
         variables: [("name".to_owned(), "Asha".to_owned())].into(),
         ..CallSpec::default()
     };
@@ -200,21 +241,35 @@ fn is_over(call: &Call) -> bool {
 }
 
 fn tell_what_next(running: &Running, urls: &Urls) {
+    let address = running.address();
+    let grpcurl = |method: &str, json: &str| {
+        format!("grpcurl -plaintext -d '{json}' {address} dialplane.v1.{method}")
+    };
     say("");
     say("Each vendor posted these results by itself; Knovvu's post is a hint, and it was asked.");
     say(format!("What the simulated vendors dialled: curl {}/dialed", urls.sandbox));
     say("The last two digits of a number choose what happens to it: docs/sandbox.md.");
     say("Try next, from another terminal (Ctrl-C here stops):");
     say("");
-    say(format!(
-        "grpcurl -plaintext -d '{{\"route\":\"knovvu\",\"calls\":[{{\"to\":[\"+905300000001\"]}}]}}' {} dialplane.v1.CallService/CreateCalls",
-        running.address()
-    ));
+    let busy = r#"{"route":"knovvu","calls":[{"to":["+905300000001"]}]}"#;
+    say(grpcurl("CallService/CreateCalls", busy));
     say("");
-    say("And to see every change of every call from now on:");
+    say("A call in an hour, and how it is taken back:");
     say("");
-    say(format!(
-        "grpcurl -plaintext -d '{{}}' {} dialplane.v1.CallService/WatchCallResults",
-        running.address()
-    ));
+    let hour = Timestamp::now() + SignedDuration::from_hours(1);
+    let later = format!(
+        r#"{{"request_id":"later","route":"knovvu","calls":[{{"to":["+905300000000"],"start_time":"{}"}}]}}"#,
+        hour.strftime("%FT%TZ")
+    );
+    say(grpcurl("CallService/CreateCalls", &later));
+    say(grpcurl("CallService/CancelCalls", r#"{"request_id":"later"}"#));
+    say("");
+    say("A number that nobody calls any more; RemoveSuppressions takes it off the list:");
+    say("");
+    let suppressed = r#"{"numbers":["+905300000009"],"reason":"asked us to stop"}"#;
+    say(grpcurl("SuppressionService/AddSuppressions", suppressed));
+    say("");
+    say("And every change of every call from now on:");
+    say("");
+    say(grpcurl("CallService/WatchCallResults", "{}"));
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 
-use super::is_over;
+use super::{REFERENCE, is_over};
 use crate::{
     call::E164,
     cli::say,
@@ -79,6 +80,19 @@ fn text(call: &Call) -> String {
     let state = call.state().as_str_name().trim_start_matches("CALL_STATE_");
     let number = call.to.first().and_then(|to| to.parse::<E164>().ok());
     let number = number.map(|number| number.to_string()).unwrap_or_default();
-    let why = call.error.as_ref().map(|error| format!("  {}", error.message)).unwrap_or_default();
-    format!("{:<17} {number:<14} {state:<12} {}{why}", call.route, call.call_id)
+    let name = call.client_reference.trim_start_matches(REFERENCE);
+    let line = format!("{name:<17} {number:<14} {state:<12} {}", call.call_id);
+    match (call.state(), &call.error) {
+        (_, Some(error)) => format!("{line}  {}", error.message),
+        (CallState::Scheduled, None) => format!("{line}{}", goes_at(call).unwrap_or_default()),
+        (CallState::Canceled, None) => format!("{line}  taken back by CancelCalls"),
+        _ => line,
+    }
+}
+
+/// Of a call that is held for a time.
+fn goes_at(call: &Call) -> Option<String> {
+    let time = call.scheduled_time?;
+    let time = Timestamp::new(time.seconds, time.nanos).ok()?;
+    Some(format!("  goes at {}", time.strftime("%T UTC")))
 }
