@@ -6,8 +6,16 @@ use std::sync::mpsc::{Sender, channel};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use jiff::Timestamp;
+
 use super::*;
-use crate::call::{Fingerprint, Observation, testing::call};
+use crate::{
+    call::{
+        Call, CallId, CallState, Fingerprint, Observation, Position, RequestId, Selection,
+        Selector, testing::call,
+    },
+    ledger::{Ledger, NewRequest, News, OutboxEntry, Recorded, Stray},
+};
 
 fn sample_call(request: &RequestId, position: u32) -> Call {
     let now = "2026-03-01T10:00:00.123456789Z".parse().unwrap();
