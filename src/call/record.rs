@@ -1,5 +1,7 @@
 //! A call as the ledger keeps it, and how news changes it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -136,6 +138,16 @@ impl Call {
                 }
                 changed || fresher
             }
+        }
+    }
+
+    /// Has its error say how long to wait from now on, not from when it failed.
+    pub fn wait_from(&mut self, now: Timestamp) {
+        let failed = self.end_time.unwrap_or(self.update_time);
+        let passed = Duration::try_from(now.duration_since(failed)).unwrap_or_default();
+        if let Some(error) = &mut self.error {
+            let left = error.retry_after.and_then(|wait| wait.checked_sub(passed));
+            error.retry_after = left.filter(|left| !left.is_zero());
         }
     }
 

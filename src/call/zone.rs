@@ -54,9 +54,11 @@ impl NumberZones {
 }
 
 /// The time zone of an IANA name: from the system's database, which may be newer, or else
-/// from the one that is built in, which knows the old names as well.
+/// from the one that is built in, which knows the old names as well. What only the system has
+/// is no name of a zone but something of its own, such as `localtime`.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
-    let zone = TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name)).ok();
+    let built_in = TimeZoneDatabase::bundled().get(name).ok();
+    let zone = built_in.map(|built_in| TimeZone::get(name).unwrap_or(built_in));
     // `Etc/Unknown` would do as UTC does.
     zone.filter(|zone| !zone.is_unknown())
 }

@@ -125,12 +125,14 @@ pub(super) async fn run(action: Action) -> ExitCode {
 async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
-    how.heading();
     let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
         let request = AddSuppressionsRequest { numbers: part.to_vec(), reason: reason.to_owned() };
         let added = client.add_suppressions(request).await;
         let added = added.map_err(|status| Failed::after(&status, done))?.into_inner();
+        if done == 0 {
+            how.heading();
+        }
         done += part.len();
         added.suppressions.iter().for_each(|suppression| how.show(suppression));
     }

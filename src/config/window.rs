@@ -53,7 +53,10 @@ fn days(section: &mut Section<'_>) -> Option<Days> {
     let absent = !section.has(KEY);
     let Some(found) = section.strings_at(KEY) else { return absent.then_some(Days::ALL) };
     let mut days: Vec<Weekday> = Vec::with_capacity(found.len());
-    let mut right = true;
+    let mut right = !found.is_empty();
+    if found.is_empty() {
+        section.problem(KEY, WindowError::NoDays.to_string());
+    }
     for (text, at) in found {
         match weekday(&text) {
             Some(day) if days.contains(&day) => {

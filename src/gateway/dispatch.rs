@@ -189,6 +189,9 @@ impl Gateway {
             };
             match self.insist(PATIENCE, claim).await {
                 Ok(Claim { mine, others, left }) => {
+                    for call in &others {
+                        tracing::debug!(call = %call.id, state = call.state.name(), "not handed over");
+                    }
                     if uncertain.into_inner() {
                         done.extend(self.put_back(others, &moved).await);
                     } else {

@@ -311,7 +311,9 @@ impl Gateway {
         let selector = Selector::Request(id.clone());
         let page = self.inner.ledger.page(&selector, start, limit).await;
         let page = page.map_err(GatewayError::Unasked)?;
-        let calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
+        let mut calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
+        let now = self.inner.clock.now();
+        calls.iter_mut().for_each(|call| call.wait_from(now));
         Ok(Created { calls: calls.into(), replayed: true })
     }
 }

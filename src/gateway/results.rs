@@ -82,7 +82,10 @@ impl Gateway {
         after: Position,
         limit: usize,
     ) -> Result<Page, GatewayError> {
-        Ok(self.inner.ledger.page(selector, after, limit).await?)
+        let mut page = self.inner.ledger.page(selector, after, limit).await?;
+        let now = self.inner.clock.now();
+        page.calls.iter_mut().for_each(|(call, _)| call.wait_from(now));
+        Ok(page)
     }
 
     /// Who has to be asked about which calls of the page, and why some can't be.

@@ -38,6 +38,7 @@ impl Gateway {
     pub(super) fn wait_for(&self, calls: &[Call]) {
         for call in calls {
             let Some(until) = call.held_until else { continue };
+            tracing::debug!(call = %call.id, vendor = call.vendor, %until, "held");
             if let Some(account) = self.inner.accounts.get(&call.vendor) {
                 account.waiting.is_due(until);
             }
@@ -67,6 +68,9 @@ impl Gateway {
                 }
             };
             ticket = ticket.wrapping_add(1);
+            for call in &calls {
+                tracing::debug!(call = %call.id, vendor = call.vendor, dial = call.dial(), "taken up");
+            }
             if calls.is_empty() {
                 drop(place);
                 self.rest(&account.waiting, next, now).await;

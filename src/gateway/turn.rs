@@ -17,8 +17,10 @@ use crate::{
 pub(super) enum Turn {
     /// Now.
     Now,
-    /// Not before.
+    /// Not before its start time.
     At(Timestamp),
+    /// Not before its route's calling window opens.
+    Opens(Timestamp),
     /// Not at all.
     Never(Box<CallError>),
 }
@@ -35,12 +37,19 @@ impl Gateway {
         if expires <= now {
             return Some(Observation::Expired);
         }
-        // Of a route that was taken out nothing is known but that it was to wait until now.
-        let route = self.inner.routes.get(&call.route)?;
-        match turn(account, route, &call.order, now) {
+        let start = call.order.start_time.filter(|start| *start > now);
+        let turn = match (self.inner.routes.get(&call.route), start) {
+            (Some(route), _) => turn(account, route, &call.order, now),
+            // Of a route that was taken out nothing else is known.
+            (None, Some(start)) => Turn::At(to_the_millisecond(start)),
+            (None, None) => Turn::Now,
+        };
+        match turn {
             Turn::Now => None,
             // It expires on time, though its turn never comes.
-            Turn::At(until) => Some(Observation::Held { until: until.min(expires) }),
+            Turn::At(until) | Turn::Opens(until) => {
+                Some(Observation::Held { until: until.min(expires) })
+            }
             Turn::Never(error) => Some(Observation::Failed(*error)),
         }
     }
@@ -53,11 +62,11 @@ impl Gateway {
         let Some(account) = self.inner.accounts.get(&call.vendor) else { return };
         match turn(account, route, &call.order, now) {
             Turn::Now => {}
-            Turn::At(until) if call.order.expire_time.is_some_and(|end| end <= until) => {
+            Turn::Opens(until) if call.order.expire_time.is_some_and(|end| end <= until) => {
                 let why = format!("does not open before the call's expire_time, but at {until}");
                 refuse(call, outside(route, "OUTSIDE_CALLING_WINDOW", &why), now);
             }
-            Turn::At(until) => call.held_until = Some(until),
+            Turn::At(until) | Turn::Opens(until) => call.held_until = Some(until),
             Turn::Never(error) => refuse(call, *error, now),
         }
     }
@@ -73,7 +82,7 @@ fn turn(account: &Account, route: &Route, order: &Order, now: Timestamp) -> Turn
     match opening.unwrap_or(Opening::Open) {
         Opening::Open if start.is_none() || vendor_waits => Turn::Now,
         Opening::Open => Turn::At(to_the_millisecond(dialed_at)),
-        Opening::At(open) if route.outside_window == OutsideWindow::Wait => Turn::At(open),
+        Opening::At(open) if route.outside_window == OutsideWindow::Wait => Turn::Opens(open),
         Opening::At(open) => {
             let error = outside(route, "OUTSIDE_CALLING_WINDOW", &format!("opens at {open}"));
             let wait = Duration::try_from(open.duration_since(now)).ok();

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use dialplane::call::{Call, CallState, Cause, Order};
+use dialplane::call::{Call, CallState, Cause, Order, Position, Selector};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
@@ -241,4 +241,35 @@ async fn nothing_is_sent_again_once_the_window_has_closed() {
         house.gateway.stop();
         house.gateway.drained().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_to_wait_is_told_from_now_on() {
+    let line = vendor("mobtexting");
+    let keys = format!("{LONDON}\noutside_window = \"refuse\"");
+    let house = Still::new(&with("mobtexting", "", &keys), &[("one", &line)]);
+    let call = place(&house.gateway, order("919900000100", None)).await;
+    let wait = |call: &Call| call.error.as_ref().unwrap().retry_after.map(|wait| wait.as_secs());
+    assert_eq!(wait(&call), Some(7_200));
+    let (selector, start) = (Selector::Calls(vec![call.id]), Position { entries: 0, within: None });
+    for (passed, left) in [(7_000, Some(200)), (200, None), (1_000, None)] {
+        sleep(Duration::from_secs(passed)).await;
+        let page = house.gateway.page(&selector, start, 1).await.unwrap();
+        assert_eq!(wait(&page.calls[0].0), left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_between_whose_times_there_is_hardly_any_is_not_outside_a_window() {
+    let line = vendor("mobtexting");
+    let house = Still::new(&with("mobtexting", "", ""), &[("one", &line)]);
+    house.gateway.attend();
+    let start = hours(1) + SignedDuration::from_micros(100);
+    let end = hours(1) + SignedDuration::from_micros(500);
+    let brief = Order { start_time: Some(start), ..order("919900000100", Some(end)) };
+    let call = place(&house.gateway, brief).await;
+    assert_eq!(call.state, CallState::Scheduled);
+    sleep(Duration::from_secs(HOUR as u64 + 1)).await;
+    assert_eq!(house.recorded(call.id).await.state, CallState::Expired);
+    assert_eq!(line.count(), 0);
 }
