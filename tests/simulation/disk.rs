@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
+    checker::person,
     faults::Mischief,
     world::{World, note},
 };
@@ -79,6 +80,11 @@ impl Shaky {
     }
 }
 
+/// Whom a call is for.
+fn number(call: &Call) -> String {
+    call.order.to.first().map(|to| to.digits().to_owned()).unwrap_or_default()
+}
+
 #[async_trait]
 impl Ledger for Shaky {
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
@@ -86,7 +92,17 @@ impl Ledger for Shaky {
         if forgets {
             return Ok(Recorded::New);
         }
-        self.act("record", true, self.sqlite.record(request)).await
+        let record = async {
+            let begun = request.calls.iter().filter(|c| c.state == CallState::Dispatching);
+            let begun: Vec<_> = begun.map(|call| (number(call), call.create_time)).collect();
+            let done = self.sqlite.record(request).await;
+            if matches!(done, Ok(Recorded::New)) {
+                let timing = &mut self.world.state().checker.timing;
+                begun.iter().for_each(|(number, at)| timing.begun(number, *at));
+            }
+            done
+        };
+        self.act("record", true, record).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
@@ -103,7 +119,19 @@ impl Ledger for Shaky {
         at: Timestamp,
         outbox: Option<OutboxEntry>,
     ) -> Result<Claim, LedgerError> {
-        self.act("claim", true, self.sqlite.claim(calls, at, outbox)).await
+        let claim = async {
+            // Who is on it by now, and told so, is not to be called.
+            let listed = self.world.state().checker.timing.everybody_listed();
+            let done = self.sqlite.claim(calls, at, outbox).await;
+            if let Ok(claim) = &done {
+                let timing = &mut self.world.state().checker.timing;
+                for number in claim.mine.iter().map(number) {
+                    timing.claimed(&number, listed.contains(&person(&number)));
+                }
+            }
+            done
+        };
+        self.act("claim", true, claim).await
     }
 
     async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {

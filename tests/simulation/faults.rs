@@ -104,6 +104,23 @@ impl Faults {
         faults
     }
 
+    /// Nothing goes wrong, but that vendors say no.
+    pub fn calm(&mut self) {
+        let now = Duration::ZERO;
+        self.exchanges = 0;
+        self.ledger_fails = 0;
+        self.ledger_waits = 0;
+        self.outage = (now, now);
+        self.posts = 0;
+        self.die_after = None;
+        self.deaths_left = 0;
+    }
+
+    /// Whatever is to be kept is kept, sooner or later.
+    pub fn is_ledger_well(&self) -> bool {
+        self.ledger_fails == 0 && self.outage.0 == self.outage.1
+    }
+
     /// Before each start, too: most of what a gateway does it does soon.
     fn choose_death(&mut self) {
         if self.deaths_left > 0 {

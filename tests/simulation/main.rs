@@ -33,9 +33,13 @@ mod faults;
 mod house;
 mod life;
 mod line;
+mod list;
 mod panics;
 mod regret;
 mod rng;
+mod stop;
+mod timing;
+mod waits;
 mod watcher;
 mod world;
 
