@@ -196,8 +196,8 @@ impl Gateway {
     }
 
     /// The same may be sent now: the vendor may take it for the first time, and must not dial
-    /// what has expired or was given up on; and where one of the calls is known to be taken, so
-    /// was the request.
+    /// what has expired or was given up on, or outside of the route's calling window; and where
+    /// one of the calls is known to be taken, so was the request.
     fn may_go_again(
         &self,
         account: &Account,
@@ -206,8 +206,7 @@ impl Gateway {
         now: Timestamp,
     ) -> bool {
         let over = |call: &Call| {
-            let expires = call.order.expire_time;
-            expires.is_some_and(|end| end <= now) || account.give_up_at(call) <= now
+            self.not_now(account, call, now).is_some() || account.give_up_at(call) <= now
         };
         let fit = |call: &Call| account.may_be_resent(call) && !over(call);
         calls.iter().all(fit)

@@ -221,3 +221,22 @@ async fn a_call_that_moves_on_from_a_vendor_that_schedules_is_held_for_the_next(
     assert_eq!((call.held_until, refuses.count()), (Some(hours(3)), 1));
     dialled_at(&house, &line, &call, hours(3)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_got_lost_is_not_sent_again_outside_the_window() {
+    let line = Canned::new(|number, _| match number {
+        0 => Outcome::Lost,
+        _ => Outcome::Says(200, yes("phonon-outbound").to_owned()),
+    });
+    let config = text(&[("phonon-outbound", "one", "poll_interval = \"10s\"")])
+        .replace("[routes.both]\n", &format!("[routes.both]\n{LONDON}\n"));
+    let house = Still::new(&config, &[("one", &line)]);
+    // Five seconds before it closes.
+    house.ahead.store(4 * HOUR - 5, SeqCst);
+    house.gateway.attend();
+    let call = place(&house.gateway, order("919900000100", None)).await;
+    assert_eq!(call.state, CallState::Unconfirmed);
+    sleep(Duration::from_secs(1_200)).await;
+    assert_eq!(dials(&line), 1, "it would be the first that the vendor gets");
+    assert_eq!(house.recorded(call.id).await.state, CallState::Unconfirmed);
+}

@@ -1,6 +1,6 @@
 //! A ledger that fails, dawdles and dies; all else is SQLite's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dialplane::{
@@ -11,7 +11,7 @@ use dialplane::{
     },
 };
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     checker::person,
@@ -199,6 +199,12 @@ impl Ledger for Shaky {
         limit: usize,
         ticket: u32,
     ) -> Result<Held, LedgerError> {
+        let mischief = self.world.state().mischief;
+        match mischief {
+            Some(Mischief::Late) => sleep(Duration::from_secs(1)).await,
+            Some(Mischief::Asleep) => return Ok(Held::default()),
+            _ => {}
+        }
         self.act("take_up", true, self.sqlite.take_up(vendor, by, limit, ticket)).await
     }
 
@@ -211,6 +217,9 @@ impl Ledger for Shaky {
     }
 
     async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
+        if self.world.state().mischief == Some(Mischief::Unlisted) {
+            return Ok(numbers);
+        }
         self.act("suppress", true, self.sqlite.suppress(numbers)).await
     }
 

@@ -61,6 +61,16 @@ pub enum Mischief {
     MadeUp,
     /// The ledger says that it has what it does not write.
     Forgotten,
+    /// The gateway's clock is half a minute ahead of what it shows.
+    Hasty,
+    /// The same, behind.
+    Slow,
+    /// What is put on the do-not-call list is not on it.
+    Unlisted,
+    /// Calls that wait are looked for a second late.
+    Late,
+    /// They are never found.
+    Asleep,
 }
 
 #[derive(Debug)]

@@ -127,12 +127,13 @@ async fn live(world: &Arc<World>, disk: &Disk) -> End {
     let shaky = Arc::new(Shaky { sqlite: Arc::clone(&ledger), world: Arc::clone(world) });
     let time = Arc::clone(world);
     let config = world.state().config;
-    let gateway = Gateway::with_lines(config, shaky, Clock::new(move || time.time()), |vendor| {
-        Ok::<_, Infallible>(Arc::new(Wire {
-            world: Arc::clone(world),
-            vendor: vendor.name.clone(),
-        }))
-    });
+    let gateway =
+        Gateway::with_lines(config, shaky, Clock::new(move || time.believed()), |vendor| {
+            Ok::<_, Infallible>(Arc::new(Wire {
+                world: Arc::clone(world),
+                vendor: vendor.name.clone(),
+            }))
+        });
     let Ok(gateway) = gateway;
     if let Err(error) = gateway.recover().await {
         let mut state = world.state();

@@ -58,10 +58,11 @@ impl Waits {
 
     /// When the gateway that starts now is to be stopped.
     pub fn next_stop(&mut self, now: Duration) -> Option<Duration> {
-        while let Some(stop) = self.stops.pop() {
-            if stop > now {
-                return Some(stop);
+        while let Some(stop) = self.stops.last() {
+            if *stop > now {
+                return Some(*stop);
             }
+            self.stops.pop();
         }
         None
     }
@@ -89,8 +90,9 @@ fn dress(callers: &mut Callers, rng: &mut Rng) {
                 4..=6 => at + rng.below(3_000),
                 7 | 8 => 20_000 - rng.below(300),
                 9 | 10 => at + rng.range(1_000, 40_000),
-                11 => rng.range(60_000, 200_000),
-                12 => FAR,
+                // A vendor that waits is not given up on before its time.
+                12 if !vendor_waits(&plan.proto.route) => FAR,
+                11 | 12 => rng.range(60_000, 200_000),
                 13 => 0,
                 _ => continue,
             };

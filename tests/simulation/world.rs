@@ -13,7 +13,7 @@ use dialplane::{
     config::Config,
     sandbox::{Arrival, Post, Reaction, Vendors},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep},
@@ -152,6 +152,17 @@ impl World {
     /// What the gateway's clock shows.
     pub fn time(&self) -> Timestamp {
         self.state().time()
+    }
+
+    /// What the gateway believes that its clock shows.
+    pub fn believed(&self) -> Timestamp {
+        let state = self.state();
+        let amiss = match state.mischief {
+            Some(Mischief::Hasty) => 30,
+            Some(Mischief::Slow) => -30,
+            _ => 0,
+        };
+        state.time() + SignedDuration::from_secs(amiss)
     }
 
     /// The process ends here, whatever it is at.
