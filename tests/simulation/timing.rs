@@ -38,6 +38,9 @@ struct Terms {
     taken_up_listed: bool,
     /// From when on the call that waits is to be taken up.
     waits_until: Option<Timestamp>,
+    /// Since when nobody knows whether the vendor has the call: what goes out later is sent
+    /// again.
+    in_doubt: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -68,12 +71,15 @@ impl Timing {
         let vendor_waits = terms.vendor_waits && dial.system == System::Phonon;
         let rings = start.filter(|_| vendor_waits).unwrap_or(sent);
         let second = since_begin(rings).as_secs();
+        let is_again = terms.in_doubt.is_some_and(|since| since < sent);
         if start.is_some() && !vendor_waits {
             Some(format!("(10) {number} is dialled before its start_time"))
         } else if terms.expire.is_some_and(|end| end <= sent) {
             Some(format!("(10) {number} is dialled after its expire_time"))
         } else if terms.hours.is_some_and(|(from, to)| !(from..to).contains(&second)) {
             Some(format!("(11) {number} is dialled outside of the route's hours"))
+        } else if is_again && terms.listed.is_some_and(|at| at < sent) {
+            Some(format!("(12) {number} is sent again, and was on the list before"))
         } else if terms.taken_up_listed {
             Some(format!("(12) {number} is dialled, and was on the list before"))
         } else {
@@ -136,6 +142,10 @@ impl Timing {
         let number = call.order.to.first()?.digits();
         let busy = self.busy.get(&call.vendor).and_then(|lane| lane.until);
         let terms = self.people.entry(person(number)).or_default();
+        terms.in_doubt = match call.state {
+            CallState::Unconfirmed => terms.in_doubt.or(Some(call.update_time)),
+            _ => None,
+        };
         match call.state {
             CallState::Scheduled => {
                 terms.waits_until = Some(call.held_until.unwrap_or(call.update_time));
