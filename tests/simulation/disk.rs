@@ -55,7 +55,8 @@ impl Shaky {
             let breaks = {
                 let mut state = self.world.state();
                 let now = state.now();
-                if writes { state.faults.breaks(now) } else { None }
+                let lives_on = what == "take_up" && state.waits.survives;
+                if writes { state.faults.breaks(now, lives_on) } else { None }
             };
             let Some(is_kept) = breaks else { return Err(error) };
             if is_kept {

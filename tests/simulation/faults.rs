@@ -174,13 +174,13 @@ impl Faults {
     }
 
     /// Whether what fails breaks off in the middle of a commit, and was kept. Where it was
-    /// the process dies soon.
-    pub fn breaks(&mut self, now: Duration) -> Option<bool> {
+    /// the process dies soon, unless it is to live on.
+    pub fn breaks(&mut self, now: Duration, lives_on: bool) -> Option<bool> {
         if now >= self.end || !self.rng.chance(200) {
             return None;
         }
         let is_kept = self.rng.chance(500);
-        if is_kept {
+        if is_kept && !lives_on {
             self.die_after = Some(self.rng.range(1, 3));
         }
         Some(is_kept)

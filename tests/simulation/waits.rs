@@ -27,6 +27,8 @@ pub struct Waits {
     pub is_calm: bool,
     /// Somebody puts numbers on the do-not-call list, and takes them off.
     pub lists: bool,
+    /// Who takes up calls and is not told so lives on, and is to get them again.
+    pub survives: bool,
     /// When the gateway is stopped as it should be, the last one first.
     stops: Vec<Duration>,
     /// From when on the gateway's clock is ahead, and how much.
@@ -37,7 +39,13 @@ impl Waits {
     pub fn new(seed: u64, callers: &mut Callers) -> Self {
         let mut rng = Rng::new(seed ^ SALT);
         if !rng.chance(550) {
-            return Self { is_calm: false, lists: false, stops: vec![], jump: None };
+            return Self {
+                is_calm: false,
+                lists: false,
+                survives: false,
+                stops: vec![],
+                jump: None,
+            };
         }
         let is_calm = rng.chance(250);
         let lists = rng.chance(450);
@@ -53,7 +61,7 @@ impl Waits {
             }
         }
         dress(callers, &mut rng);
-        Self { is_calm, lists, stops, jump }
+        Self { is_calm, lists, survives: rng.chance(400), stops, jump }
     }
 
     /// When the gateway that starts now is to be stopped.
