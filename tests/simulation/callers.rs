@@ -14,7 +14,7 @@ use crate::{
     checker::may_replace,
     house::ROUTES,
     rng::Rng,
-    world::{Event, State, note},
+    world::{BEGIN, Event, State, note},
 };
 
 /// Every ending of a number, with what the sandbox makes of it, by how common it is. 05 and
@@ -113,7 +113,7 @@ impl Plan {
             let mut spec = CallSpec { to: vec![format!("+{number}")], ..CallSpec::default() };
             if rng.chance(100) {
                 let after = i64::try_from(rng.below(30)).unwrap();
-                let seconds = 1_772_337_600 + i64::try_from(first_at / 1_000).unwrap() + after;
+                let seconds = BEGIN + i64::try_from(first_at / 1_000).unwrap() + after;
                 spec.expire_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
             }
             numbers.push(number);
@@ -152,6 +152,7 @@ impl State {
         let attempt = plan.attempts.len() - 1;
         let (proto, numbers) = (plan.proto.clone(), plan.numbers.clone());
         self.checker.placed(&numbers);
+        self.checker.timing.agreed(&proto);
         note!(
             self,
             "request {index}.{attempt} to {} for {}: {manner:?}",

@@ -6,6 +6,9 @@ use dialplane::{
     call::{Call, CallId, CallState, Dialed},
     sandbox,
 };
+use jiff::Timestamp;
+
+use crate::timing::Timing;
 
 #[derive(Debug, Default)]
 pub struct Checker {
@@ -17,6 +20,8 @@ pub struct Checker {
     calls: BTreeMap<CallId, Seen>,
     /// The last change that was looked at.
     pub through: u64,
+    /// When people may be called, and are.
+    pub timing: Timing,
 }
 
 /// A person.
@@ -34,10 +39,12 @@ struct Number {
 struct Seen {
     state: CallState,
     revision: u64,
+    /// It waits for this time.
+    held_until: Option<Timestamp>,
 }
 
 /// The same person, however a vendor writes the number.
-fn person(number: &str) -> String {
+pub fn person(number: &str) -> String {
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     digits[digits.len().saturating_sub(8)..].to_owned()
 }
@@ -61,7 +68,11 @@ impl Checker {
     }
 
     /// A vendor takes a call.
-    pub fn dialed(&mut self, dial: &sandbox::Dialed) {
+    /// At this time it was sent.
+    pub fn dialed(&mut self, dial: &sandbox::Dialed, sent: Timestamp) {
+        if let Some(wrong) = self.timing.dialed(dial, sent) {
+            self.wrong(wrong);
+        }
         for number in &dial.numbers {
             let known = self.numbers.entry(person(number)).or_default();
             let wrong = if known.dialed {
@@ -122,7 +133,8 @@ impl Checker {
                 }
             }
         }
-        self.calls.insert(*id, Seen { state: *state, revision: *revision });
+        self.calls
+            .insert(*id, Seen { state: *state, revision: *revision, held_until: call.held_until });
         // Phonon's duplicate check says that a request was taken, and not that each call in it
         // was: one that was left out of a lost answer counts as accepted until it is given up on.
         let left_out = *state == CallState::Accepted
@@ -163,6 +175,13 @@ impl Checker {
     /// Every call, with its last revision.
     pub fn revisions(&self) -> impl Iterator<Item = (CallId, u64)> + '_ {
         self.calls.iter().map(|(id, seen)| (*id, seen.revision))
+    }
+
+    /// The calls that are not over, and do not wait for a time after this one.
+    pub fn due_by(&self, time: Timestamp) -> impl Iterator<Item = CallState> + '_ {
+        let waits = move |seen: &Seen| seen.held_until.is_some_and(|until| until > time);
+        let open = self.calls.values().filter(|seen| !seen.state.is_final());
+        open.filter(move |seen| !waits(seen)).map(|seen| seen.state)
     }
 
     /// The calls that are not over.

@@ -1,6 +1,6 @@
 //! A ledger that fails, dawdles and dies; all else is SQLite's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dialplane::{
@@ -11,9 +11,10 @@ use dialplane::{
     },
 };
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
+    checker::person,
     faults::Mischief,
     world::{World, note},
 };
@@ -54,7 +55,8 @@ impl Shaky {
             let breaks = {
                 let mut state = self.world.state();
                 let now = state.now();
-                if writes { state.faults.breaks(now) } else { None }
+                let lives_on = what == "take_up" && state.waits.survives;
+                if writes { state.faults.breaks(now, lives_on) } else { None }
             };
             let Some(is_kept) = breaks else { return Err(error) };
             if is_kept {
@@ -79,6 +81,11 @@ impl Shaky {
     }
 }
 
+/// Whom a call is for.
+fn number(call: &Call) -> String {
+    call.order.to.first().map(|to| to.digits().to_owned()).unwrap_or_default()
+}
+
 #[async_trait]
 impl Ledger for Shaky {
     async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
@@ -86,7 +93,17 @@ impl Ledger for Shaky {
         if forgets {
             return Ok(Recorded::New);
         }
-        self.act("record", true, self.sqlite.record(request)).await
+        let record = async {
+            let begun = request.calls.iter().filter(|c| c.state == CallState::Dispatching);
+            let begun: Vec<_> = begun.map(|call| (number(call), call.create_time)).collect();
+            let done = self.sqlite.record(request).await;
+            if matches!(done, Ok(Recorded::New)) {
+                let timing = &mut self.world.state().checker.timing;
+                begun.iter().for_each(|(number, at)| timing.begun(number, *at));
+            }
+            done
+        };
+        self.act("record", true, record).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
@@ -103,7 +120,19 @@ impl Ledger for Shaky {
         at: Timestamp,
         outbox: Option<OutboxEntry>,
     ) -> Result<Claim, LedgerError> {
-        self.act("claim", true, self.sqlite.claim(calls, at, outbox)).await
+        let claim = async {
+            // Who is on it by now, and told so, is not to be called.
+            let listed = self.world.state().checker.timing.everybody_listed();
+            let done = self.sqlite.claim(calls, at, outbox).await;
+            if let Ok(claim) = &done {
+                let timing = &mut self.world.state().checker.timing;
+                for number in claim.mine.iter().map(number) {
+                    timing.claimed(&number, listed.contains(&person(&number)));
+                }
+            }
+            done
+        };
+        self.act("claim", true, claim).await
     }
 
     async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {
@@ -171,6 +200,12 @@ impl Ledger for Shaky {
         limit: usize,
         ticket: u32,
     ) -> Result<Held, LedgerError> {
+        let mischief = self.world.state().mischief;
+        match mischief {
+            Some(Mischief::Late) => sleep(Duration::from_secs(1)).await,
+            Some(Mischief::Asleep) => return Ok(Held::default()),
+            _ => {}
+        }
         self.act("take_up", true, self.sqlite.take_up(vendor, by, limit, ticket)).await
     }
 
@@ -183,6 +218,9 @@ impl Ledger for Shaky {
     }
 
     async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
+        if self.world.state().mischief == Some(Mischief::Unlisted) {
+            return Ok(numbers);
+        }
         self.act("suppress", true, self.sqlite.suppress(numbers)).await
     }
 

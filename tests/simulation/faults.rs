@@ -61,6 +61,16 @@ pub enum Mischief {
     MadeUp,
     /// The ledger says that it has what it does not write.
     Forgotten,
+    /// The gateway's clock is half a minute ahead of what it shows.
+    Hasty,
+    /// The same, behind.
+    Slow,
+    /// What is put on the do-not-call list is not on it.
+    Unlisted,
+    /// Calls that wait are looked for a second late.
+    Late,
+    /// They are never found.
+    Asleep,
 }
 
 #[derive(Debug)]
@@ -102,6 +112,23 @@ impl Faults {
         };
         faults.choose_death();
         faults
+    }
+
+    /// Nothing goes wrong, but that vendors say no.
+    pub fn calm(&mut self) {
+        let now = Duration::ZERO;
+        self.exchanges = 0;
+        self.ledger_fails = 0;
+        self.ledger_waits = 0;
+        self.outage = (now, now);
+        self.posts = 0;
+        self.die_after = None;
+        self.deaths_left = 0;
+    }
+
+    /// Whatever is to be kept is kept, sooner or later.
+    pub fn is_ledger_well(&self) -> bool {
+        self.ledger_fails == 0 && self.outage.0 == self.outage.1
     }
 
     /// Before each start, too: most of what a gateway does it does soon.
@@ -147,13 +174,13 @@ impl Faults {
     }
 
     /// Whether what fails breaks off in the middle of a commit, and was kept. Where it was
-    /// the process dies soon.
-    pub fn breaks(&mut self, now: Duration) -> Option<bool> {
+    /// the process dies soon, unless it is to live on.
+    pub fn breaks(&mut self, now: Duration, lives_on: bool) -> Option<bool> {
         if now >= self.end || !self.rng.chance(200) {
             return None;
         }
         let is_kept = self.rng.chance(500);
-        if is_kept {
+        if is_kept && !lives_on {
             self.die_after = Some(self.rng.range(1, 3));
         }
         Some(is_kept)

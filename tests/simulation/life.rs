@@ -4,7 +4,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use dialplane::{
     api::CallApi,
-    call::{CallId, Position, Selection, Selector},
+    call::{CallId, CallState, Position, Selection, Selector},
     gateway::{Clock, Delivered, Gateway},
     http::Delivery,
     ledger::{
@@ -26,7 +26,7 @@ use crate::{
     faults::Mischief,
     house::GIVE_UP_AFTER,
     line::Wire,
-    panics, regret, watcher,
+    list, panics, regret, stop, watcher,
     world::{Event, World, note},
 };
 
@@ -127,12 +127,13 @@ async fn live(world: &Arc<World>, disk: &Disk) -> End {
     let shaky = Arc::new(Shaky { sqlite: Arc::clone(&ledger), world: Arc::clone(world) });
     let time = Arc::clone(world);
     let config = world.state().config;
-    let gateway = Gateway::with_lines(config, shaky, Clock::new(move || time.time()), |vendor| {
-        Ok::<_, Infallible>(Arc::new(Wire {
-            world: Arc::clone(world),
-            vendor: vendor.name.clone(),
-        }))
-    });
+    let gateway =
+        Gateway::with_lines(config, shaky, Clock::new(move || time.believed()), |vendor| {
+            Ok::<_, Infallible>(Arc::new(Wire {
+                world: Arc::clone(world),
+                vendor: vendor.name.clone(),
+            }))
+        });
     let Ok(gateway) = gateway;
     if let Err(error) = gateway.recover().await {
         let mut state = world.state();
@@ -145,6 +146,8 @@ async fn live(world: &Arc<World>, disk: &Disk) -> End {
         tokio::spawn(watcher::watch(Arc::clone(world), gateway.clone()));
     }
     tokio::spawn(regret::take_back(Arc::clone(world), gateway.clone()));
+    tokio::spawn(list::keep(Arc::clone(world), gateway.clone()));
+    tokio::spawn(stop::when_told(Arc::clone(world), gateway.clone(), Arc::clone(&ledger)));
     let end = attend(world, &gateway, &ledger).await;
     if end == End::Over && world.state().checker.verdict().is_none() {
         ask_once_more(world, &gateway).await;
@@ -180,12 +183,14 @@ async fn attend(world: &Arc<World>, gateway: &Gateway, ledger: &Arc<SqliteLedger
             if state.checker.verdict().is_some() || panics::any() {
                 return End::Over;
             }
-            let all_is_over = state.checker.open().next().is_none();
+            // What waits for a time that is far ahead stays.
+            let by = state.waits.shown(last);
+            let all_is_over = state.checker.due_by(by).next().is_none();
             if now >= state.faults.end && all_is_over && state.is_quiet() {
                 return End::Over;
             }
             if now >= last {
-                let open: Vec<_> = state.checker.open().map(|(_, state)| state.name()).collect();
+                let open: Vec<_> = state.checker.due_by(by).map(CallState::name).collect();
                 let quiet = state.is_quiet();
                 state
                     .checker
@@ -204,7 +209,7 @@ async fn attend(world: &Arc<World>, gateway: &Gateway, ledger: &Arc<SqliteLedger
 }
 
 /// Has each change looked at, in its order.
-async fn read_changes(world: &World, ledger: &SqliteLedger) {
+pub async fn read_changes(world: &World, ledger: &SqliteLedger) {
     loop {
         let through = world.state().checker.through;
         if *ledger.newest().borrow() <= through {
@@ -218,10 +223,15 @@ async fn read_changes(world: &World, ledger: &SqliteLedger) {
             let reason = call.error.as_ref().map_or("", |error| error.reason.as_ref());
             note!(
                 state,
-                "{:?} is {} at {vendor} {reason}",
+                "{:?} is {} at {vendor} {reason}{}",
                 call.order.to[0].digits(),
-                call.state.name()
+                call.state.name(),
+                call.held_until.map(|until| format!(" until {until}")).unwrap_or_default()
             );
+            let late = state.checker.timing.changed(call);
+            if let Some(late) = late.filter(|_| state.waits.is_calm) {
+                state.checker.wrong(late);
+            }
             state.checker.changed(call);
         }
         state.checker.through = changes.through;

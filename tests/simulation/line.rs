@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     faults::{Exchange, Mischief},
     house::TIMEOUT,
-    world::{Event, Request, World, note},
+    world::{Event, Request, State, World, note},
 };
 
 #[derive(Debug)]
@@ -26,12 +26,13 @@ pub struct Wire {
 }
 
 /// While it is on the line.
-struct OnTheLine<'a>(&'a World);
+struct OnTheLine<'a>(&'a Wire);
 
 impl Drop for OnTheLine<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.world.state();
         state.on_the_line = state.on_the_line.saturating_sub(1);
+        self.0.count(&mut state, false);
     }
 }
 
@@ -40,7 +41,7 @@ impl Line for Wire {
     async fn send(&self, request: &HttpRequest) -> Result<HttpReply, Failure> {
         self.world.point("a request about to be sent").await;
         let (number, fate) = self.begin(request);
-        let _on_the_line = OnTheLine(&self.world);
+        let _on_the_line = OnTheLine(self);
         let doubt = |kind| Failure::in_doubt(kind, "simulated");
         let mischief = self.world.state().mischief;
         let outcome = match fate {
@@ -99,11 +100,19 @@ impl Line for Wire {
 }
 
 impl Wire {
+    /// Who may be late may be so because no turn is free.
+    fn count(&self, state: &mut State, begins: bool) {
+        let turns = state.config.vendors.get(&self.vendor).map_or(1, |v| v.max_in_flight);
+        let now = state.time();
+        state.checker.timing.on_the_line(&self.vendor, begins, turns, now);
+    }
+
     fn begin(&self, request: &HttpRequest) -> (u64, Exchange) {
         let mut state = self.world.state();
         let now = state.now();
         let fate = state.faults.exchange(now);
         state.on_the_line += 1;
+        self.count(&mut state, true);
         state.exchanges += 1;
         let number = state.exchanges;
         let vendor = &self.vendor;
@@ -142,6 +151,7 @@ impl Wire {
             query: request.url.query().unwrap_or_default().to_owned(),
             headers,
             body: request.body.bytes().to_vec(),
+            sent: self.world.time(),
             answer: tell,
         };
         self.world.plan(after, Event::Arrives(request));

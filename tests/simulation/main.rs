@@ -33,9 +33,13 @@ mod faults;
 mod house;
 mod life;
 mod line;
+mod list;
 mod panics;
 mod regret;
 mod rng;
+mod stop;
+mod timing;
+mod waits;
 mod watcher;
 mod world;
 
@@ -52,6 +56,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     ),
     (59, "told that nothing was sent, while an earlier attempt still looked its request id up"),
     (255, "the same, and the earlier attempt dialled"),
+    (667, "what may have got lost was sent again outside of the route's calling window"),
 ];
 
 fn number(name: &str) -> Option<u64> {
@@ -162,11 +167,20 @@ fn what_breaks_a_promise_is_seen() {
         (Mischief::Denied, "(3)"),
         (Mischief::MadeUp, "(7)"),
         (Mischief::Forgotten, "(2)"),
+        (Mischief::Hasty, "(10)"),
+        (Mischief::Slow, "(10)"),
+        (Mischief::Hasty, "(11)"),
+        (Mischief::Slow, "(11)"),
+        (Mischief::Unlisted, "(12)"),
+        (Mischief::Late, "(13)"),
+        (Mischief::Asleep, "(4)"),
     ] {
-        let mut seen: Vec<_> =
-            (0..60).filter_map(|seed| life::run_with(seed, false, Some(mischief)).wrong).collect();
-        seen.sort();
-        assert!(seen.iter().any(|what| what.starts_with(seen_as)), "{mischief:?}: {seen:#?}");
+        let mut seen = Vec::new();
+        let is_seen = (0..60).any(|seed| {
+            seen.extend(life::run_with(seed, false, Some(mischief)).wrong);
+            seen.last().is_some_and(|what| what.starts_with(seen_as))
+        });
+        assert!(is_seen, "{mischief:?}, {seen_as}: {seen:#?}");
     }
 }
 

@@ -13,7 +13,7 @@ use dialplane::{
     config::Config,
     sandbox::{Arrival, Post, Reaction, Vendors},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep},
@@ -25,6 +25,7 @@ use crate::{
     faults::{Faults, Mischief},
     house,
     rng::Rng,
+    waits::Waits,
     watcher::Watcher,
 };
 
@@ -53,6 +54,7 @@ pub struct State {
     pub checker: Checker,
     pub callers: Callers,
     pub watcher: Watcher,
+    pub waits: Waits,
     /// Somebody watches.
     pub is_watched: bool,
     pub trace: Option<Vec<String>>,
@@ -90,6 +92,8 @@ pub struct Request {
     pub query: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// When it went out, by the gateway's clock.
+    pub sent: Timestamp,
     pub answer: oneshot::Sender<Reaction>,
 }
 
@@ -109,9 +113,13 @@ impl World {
         let mut rng = Rng::new(seed);
         let vendors = Vendors::new(house::options(&mut rng), seed).unwrap();
         let config = house::config(&mut rng);
-        let faults = Faults::new(&mut rng);
-        let callers = Callers::new(&mut rng);
+        let mut faults = Faults::new(&mut rng);
+        let mut callers = Callers::new(&mut rng);
         let is_watched = rng.chance(300);
+        let waits = Waits::new(seed, &mut callers);
+        if waits.is_calm {
+            faults.calm();
+        }
         let mut state = State {
             rng,
             faults,
@@ -120,6 +128,7 @@ impl World {
             checker: Checker::default(),
             callers,
             watcher: Watcher::default(),
+            waits,
             is_watched,
             seed,
             trace: traced.then(Vec::new),
@@ -140,9 +149,26 @@ impl World {
         self.state.lock().unwrap()
     }
 
-    /// The time of day in this world.
+    /// What the gateway's clock shows.
     pub fn time(&self) -> Timestamp {
-        time_of_day(self.state().now())
+        self.state().time()
+    }
+
+    /// What the gateway believes that its clock shows.
+    pub fn believed(&self) -> Timestamp {
+        let state = self.state();
+        let amiss = match state.mischief {
+            Some(Mischief::Hasty) => 30,
+            Some(Mischief::Slow) => -30,
+            _ => 0,
+        };
+        state.time() + SignedDuration::from_secs(amiss)
+    }
+
+    /// The process ends here, whatever it is at.
+    pub fn kill(&self) {
+        self.state().dead = true;
+        self.killed.notify_one();
     }
 
     /// Lets a gateway begin to live, or ends it.
@@ -156,6 +182,7 @@ impl World {
             state.alive_since = None;
             state.dead = true;
             state.on_the_line = 0;
+            state.checker.timing.hung_up();
         }
     }
 
@@ -201,9 +228,13 @@ impl World {
     }
 }
 
-/// It is a Sunday in March, 9:30 in India.
-fn time_of_day(since: Duration) -> Timestamp {
-    Timestamp::from_second(1_772_337_600).unwrap() + since
+/// When a world begins: on a Sunday in March, 20 seconds before 9:31 in India. So hours that
+/// go by the minute begin and end soon.
+pub const BEGIN: i64 = 1_772_337_640;
+
+/// The vendors' clocks are right.
+pub fn time_of_day(since: Duration) -> Timestamp {
+    Timestamp::from_second(BEGIN).unwrap() + since
 }
 
 impl State {
@@ -218,6 +249,11 @@ impl State {
     /// Since the world began.
     pub fn now(&self) -> Duration {
         self.base + self.alive_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// What the gateway's clock shows.
+    pub fn time(&self) -> Timestamp {
+        self.waits.shown(self.now())
     }
 
     /// The time passes while no gateway lives.
@@ -299,7 +335,7 @@ impl State {
         let dialed = self.vendors.dialed();
         for dial in dialed.iter().skip(self.checker.dials) {
             note!(self, "{} dials {}", dial.system.name(), dial.numbers.join(" "));
-            self.checker.dialed(dial);
+            self.checker.dialed(dial, request.sent);
         }
         self.checker.dials = dialed.len();
         let _ = request.answer.send(reaction);
