@@ -387,6 +387,7 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
         asked_time: None,
         due: None,
         held_until: None,
+        holds: 0,
         dispatch_time: None,
         handed_over: false,
         redials: false,

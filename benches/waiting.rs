@@ -326,6 +326,7 @@ fn held(count: usize, until: impl Fn(usize) -> Timestamp) -> NewRequest {
         asked_time: None,
         due: None,
         held_until: Some(until(index)),
+        holds: 0,
         dispatch_time: None,
         handed_over: false,
         redials: false,

@@ -99,6 +99,10 @@ pub struct Call {
     /// The dials before this one, oldest first, all at [`Call::vendor`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dials: Vec<Dial>,
+    /// How often it was held since it was created. Tells whoever says so once more, not knowing
+    /// whether the first time was kept, that somebody else may have taken it up since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub holds: u32,
     /// When it was last taken for being handed over, if that was not when it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch_time: Option<Timestamp>,
@@ -118,8 +122,8 @@ impl Call {
     pub fn apply(&mut self, observation: Observation, now: Timestamp) -> bool {
         match observation {
             Observation::Dispatching => self.advance(CallState::Dispatching, now),
-            Observation::PutBack => self.put_back(None, now),
-            Observation::Held { until } => self.put_back(Some(until), now),
+            Observation::PutBack => self.put_back(now),
+            Observation::Held { until, holds } => self.hold(until, holds, now),
             Observation::Canceled => self.cancel(now),
             Observation::Expired => self.expire(now),
             Observation::Accepted { vendor_call_id, vendor_request_id, data } => {
@@ -151,10 +155,9 @@ impl Call {
         }
     }
 
-    /// Sets when the call is looked at again. A call that is over is not, nor one that waits
-    /// for its next dial.
+    /// Sets when the call is looked at again. A call that is over is not, nor one that waits.
     pub fn look_again(&mut self, due: Timestamp) -> bool {
-        let goes_on = !self.state.is_final() && !self.waits_between_dials();
+        let goes_on = !self.state.is_final() && self.state != CallState::Scheduled;
         let due = goes_on.then_some(due);
         let moved = self.due != due;
         self.due = due;
@@ -263,19 +266,31 @@ impl Call {
         self.advance(next, now)
     }
 
-    fn put_back(&mut self, until: Option<Timestamp>, now: Timestamp) -> bool {
-        let waits = self.state == CallState::Scheduled;
-        if self.handed_over || !(waits || self.state == CallState::Dispatching) {
-            return false;
-        }
-        // In somebody's hands already: to say so once more is no news.
-        if waits && (until.is_none() || until == self.held_until) {
+    fn put_back(&mut self, now: Timestamp) -> bool {
+        if self.state != CallState::Dispatching || self.handed_over {
             return false;
         }
         self.state = CallState::Scheduled;
-        self.held_until = until;
+        self.due = None;
         self.touch(now);
         true
+    }
+
+    fn hold(&mut self, until: Timestamp, holds: u32, now: Timestamp) -> bool {
+        let waits = matches!(self.state, CallState::Scheduled | CallState::Dispatching);
+        if self.handed_over || !waits || holds != self.holds {
+            return false;
+        }
+        self.hold_until(until);
+        self.touch(now);
+        true
+    }
+
+    fn hold_until(&mut self, until: Timestamp) {
+        self.state = CallState::Scheduled;
+        self.held_until = Some(until);
+        self.holds = self.holds.saturating_add(1);
+        self.due = None;
     }
 
     /// When it was handed over last, as far as it was; else when it was created.
@@ -365,6 +380,11 @@ impl Call {
 
 mod redial;
 pub use redial::Dial;
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
 
 /// What becomes of a value that is known when another one comes.
 #[derive(Clone, Copy, PartialEq, Eq)]

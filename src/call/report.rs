@@ -49,6 +49,8 @@ pub enum Observation {
     Held {
         /// Kept to the millisecond, rounded up.
         until: jiff::Timestamp,
+        /// [`super::Call::holds`] as its maker knew it: said again later it is no news.
+        holds: u32,
     },
     /// Its caller takes it back.
     Canceled,

@@ -38,6 +38,7 @@ pub(crate) fn call(state: CallState) -> Call {
         asked_time: None,
         due: None,
         held_until: None,
+        holds: 0,
         dispatch_time: None,
         handed_over: false,
         redials: false,

@@ -1,6 +1,10 @@
 //! Places calls: on disk first, then to the vendors, then the answer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -90,8 +94,14 @@ impl Gateway {
             }
         });
         let news: Vec<_> = news.collect();
+        // What is held is taken up by others, perhaps already.
+        let held: HashSet<_> =
+            calls.iter().filter(|c| c.held_until.is_some()).map(|c| c.id).collect();
         match self.insist(Duration::MAX, || self.observe(news.clone())).await {
-            Ok(calls) => drop(self.dispatch_again(calls).await),
+            Ok(mut calls) => {
+                calls.retain(|call| !held.contains(&call.id));
+                self.dispatch_again(calls).await;
+            }
             Err(LedgerError::NoSuchCall(_)) => {}
             Err(error) => {
                 tracing::error!(%error, calls = calls.len(), "it is not known whether calls are recorded");

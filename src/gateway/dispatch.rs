@@ -133,7 +133,7 @@ impl Gateway {
         })
     }
 
-    async fn in_turn(self, line: Vec<Batch>, moved: Moved) -> Vec<Call> {
+    pub(super) async fn in_turn(self, line: Vec<Batch>, moved: Moved) -> Vec<Call> {
         let mut done = Vec::new();
         let mut under_way = JoinSet::new();
         // Set by the first batch that can't be claimed: the caller need not wait for the
@@ -267,7 +267,7 @@ impl Gateway {
         };
         let news: Vec<_> = claimed.iter().map(back).collect();
         match self.insist(PATIENCE, || self.observe(news.clone())).await {
-            Ok(calls) => others.extend(wait_again(calls, moved)),
+            Ok(calls) => others.extend(wait_again(&news, calls, moved)),
             Err(error) => {
                 tracing::error!(%error, calls = claimed.len(), "calls that were claimed twice can't be put back yet");
                 others.extend(claimed);
@@ -277,9 +277,9 @@ impl Gateway {
         others
     }
 
-    async fn put_back_later(self, news: Vec<News>) {
+    pub(super) async fn put_back_later(self, news: Vec<News>) {
         match self.insist(Duration::MAX, || self.observe(news.clone())).await {
-            Ok(calls) => drop(self.dispatch_again(calls).await),
+            Ok(calls) => drop(self.dispatch_again(ours_again(&news, calls).0).await),
             Err(error) => {
                 tracing::error!(%error, calls = news.len(), "calls that were claimed twice stay as they are");
             }
@@ -314,14 +314,27 @@ pub(super) fn is_in_hand(call: &Call) -> bool {
     call.state == CallState::Scheduled && call.held_until.is_none()
 }
 
+/// Of calls that somebody had and said this of, as they are recorded then: those that he has
+/// still, to wait for another turn, and the others. What else waits is in the ledger's hands,
+/// or in those of who has taken it up since: a call never has two owners.
+pub(super) fn ours_again(news: &[News], recorded: Vec<Call>) -> (Vec<Call>, Vec<Call>) {
+    let (mut ours, mut others) = (Vec::new(), Vec::new());
+    for (news, call) in news.iter().zip(recorded) {
+        let gives_back =
+            matches!(news.observation, Observation::FailedOver { .. } | Observation::PutBack);
+        let is_ours = gives_back && news.dial == Some(call.dial()) && is_in_hand(&call);
+        if is_ours { ours.push(call) } else { others.push(call) }
+    }
+    (ours, others)
+}
+
 /// Lets those go that wait for another turn, and gives the others. Nobody waits for calls
 /// that move on in the background: they are found by whoever asks.
-pub(super) fn wait_again(calls: Vec<Call>, moved: &Moved) -> Vec<Call> {
-    let stays = |call: Call| match is_in_hand(&call) {
-        true => moved.send(call).err().map(|unsent| unsent.0),
-        false => Some(call),
-    };
-    calls.into_iter().filter_map(stays).collect()
+pub(super) fn wait_again(news: &[News], recorded: Vec<Call>, moved: &Moved) -> Vec<Call> {
+    let (ours, mut others) = ours_again(news, recorded);
+    others
+        .extend(ours.into_iter().filter_map(|call| moved.send(call).err().map(|unsent| unsent.0)));
+    others
 }
 
 /// The calls of a batch that is done. One whose task died has none to show: its calls

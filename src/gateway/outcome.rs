@@ -6,7 +6,7 @@ use super::{
     Gateway,
     account::Account,
     batch::Batch,
-    dispatch::{Moved, wait_again},
+    dispatch::{Moved, ours_again, wait_again},
     insist::PATIENCE,
     settle::nothing_new,
 };
@@ -40,7 +40,7 @@ impl Gateway {
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
                 self.look_sooner(&account, &news, &recorded).await;
-                wait_again(self.apply_kept(&account, recorded).await, moved)
+                wait_again(&news, self.apply_kept(&account, recorded).await, moved)
             }
             Err(error) => {
                 let told = calls.into_iter().zip(&news).map(unrecorded).collect::<Vec<_>>();
@@ -55,7 +55,7 @@ impl Gateway {
                             first_look.inspect(|time| account.agenda.is_due(*time));
                             gateway.look_sooner(&account, &news, &recorded).await;
                             let calls = gateway.apply_kept(&account, recorded).await;
-                            gateway.dispatch_again(calls).await;
+                            gateway.dispatch_again(ours_again(&news, calls).0).await;
                         }
                         Err(error) => {
                             tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");

@@ -191,6 +191,7 @@ impl Chosen {
             asked_time: None,
             due: None,
             held_until: None,
+            holds: 0,
             dispatch_time: None,
             handed_over: false,
             redials: self.redials && !state.is_final(),

@@ -104,7 +104,11 @@ impl Gateway {
                 moved += 1;
                 // As if that vendor had been tried; at the next one it waits as long.
                 let until = call.held_until.unwrap_or(at);
-                let steps = [Observation::Dispatching, refused, Observation::Held { until }];
+                let steps = [
+                    Observation::Dispatching,
+                    refused,
+                    Observation::Held { until, holds: call.holds },
+                ];
                 news.extend(steps.map(|observation| News {
                     call: call.id,
                     observation,

@@ -43,7 +43,10 @@ impl Account {
         now: Timestamp,
     ) -> Option<Timestamp> {
         match outcome {
-            Observation::FailedOver { .. } | Observation::PutBack => None,
+            Observation::FailedOver { .. }
+            | Observation::PutBack
+            | Observation::Held { .. }
+            | Observation::Expired => None,
             Observation::Failed(error) => Some(self.look_in_doubt(call, error, now)),
             outcome => Some(self.next_look(call, names_it(outcome), now)),
         }
@@ -139,10 +142,16 @@ impl Gateway {
         };
         // The wait may have been long.
         let (count, start) = (entry.calls.len(), Position { entries: 0, within: None });
-        let page = self.inner.ledger.page(&Selector::Calls(entry.calls), start, count).await?;
+        let members = Selector::Calls(entry.calls.clone());
+        let page = self.inner.ledger.page(&members, start, count).await?;
         let calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
+        // One that was dialled again since is in another entry: this one can't settle it.
+        let entries = self.inner.ledger.outbox(entry.calls.clone()).await?;
         let now = self.inner.clock.now();
-        if calls.len() != count || !self.may_go_again(account, &calls, window, now) {
+        if calls.len() != count
+            || entries != [entry.clone()]
+            || !self.may_go_again(account, &calls, window, now)
+        {
             return Ok(Answer::Nothing);
         }
         let Some(request) = letter::open(&entry.letter, account.secrets()) else {

@@ -5,11 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::unbounded_channel},
     time::sleep,
 };
 
-use super::{Gateway, account::Account};
+use super::{Gateway, account::Account, batch::cut, insist::PATIENCE};
 use crate::{
     call::{Call, Observation},
     ledger::{Held, LedgerError, News},
@@ -79,14 +79,49 @@ impl Gateway {
             let is_full = calls.len() >= limit;
             let calls = self.expire_some(calls).await;
             drop(place.split(limit.saturating_sub(calls.len())));
-            let gateway = self.clone();
+            let (gateway, account) = (self.clone(), Arc::clone(&account));
             self.inner.tasks.spawn(async move {
-                gateway.dispatch_again(calls).await;
+                gateway.hand_over_in_turn(&account, calls).await;
                 drop(place);
             });
             if !is_full {
                 self.pause(GATHER).await;
             }
+        }
+    }
+
+    /// Hands calls over that were taken up, each in its turn. What moves on from here is held
+    /// for whoever takes up what waits for the next vendor, so that a slow one there takes no
+    /// place of this vendor's calls.
+    async fn hand_over_in_turn(&self, account: &Arc<Account>, calls: Vec<Call>) {
+        let (moved, mut arriving) = unbounded_channel();
+        let in_turn = self.clone().in_turn(cut(account, calls), moved);
+        let under_way = self.inner.tasks.spawn(in_turn);
+        while let Some(first) = arriving.recv().await {
+            let mut some = vec![first];
+            while let Ok(call) = arriving.try_recv() {
+                some.push(call);
+            }
+            self.hold_for_the_next(some).await;
+        }
+        // Its calls are recorded, or stay as they are.
+        let _ = under_way.await;
+    }
+
+    async fn hold_for_the_next(&self, calls: Vec<Call>) {
+        let at = self.inner.clock.now();
+        let held = |call: &Call| News {
+            call: call.id,
+            observation: Observation::Held { until: at, holds: call.holds },
+            at,
+            due: None,
+            vendor: None,
+            dial: Some(call.dial()),
+        };
+        let news: Vec<_> = calls.iter().map(held).collect();
+        if let Err(error) = self.insist(PATIENCE, || self.observe(news.clone())).await {
+            tracing::error!(%error, calls = news.len(), "calls that move on can't be held yet");
+            self.inner.tasks.spawn(self.clone().put_back_later(news));
         }
     }
 

@@ -48,7 +48,8 @@ impl Gateway {
             Turn::Now => None,
             // It expires on time, though its turn never comes.
             Turn::At(until) | Turn::Opens(until) => {
-                Some(Observation::Held { until: until.min(expires) })
+                let until = until.min(expires);
+                Some(Observation::Held { until, holds: call.holds })
             }
             Turn::Never(error) => Some(Observation::Failed(*error)),
         }

@@ -161,8 +161,8 @@ pub struct Held {
 pub struct Change {
     /// Its place among all changes, from 1, rising.
     pub number: u64,
-    /// The call as the change left it. [`Call::due`] and [`Call::asked_time`], which no
-    /// caller sees, may be those of another moment.
+    /// The call as the change left it. [`Call::due`], [`Call::holds`] and
+    /// [`Call::asked_time`], which no caller sees, may be those of another moment.
     pub call: Call,
 }
 

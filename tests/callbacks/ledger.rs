@@ -7,7 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dialplane::{
-    call::{Call, CallId, CallState, E164, Position, RequestId, Selection, Selector, Suppression},
+    call::{
+        Call, CallId, CallState, E164, Observation, Position, RequestId, Selection, Selector,
+        Suppression,
+    },
     ledger::{
         Changes, Claim, Due, Held, Kept, Ledger, LedgerError, NewRequest, News, OutboxEntry, Page,
         Recorded, Removed, RequestRecord, Stray, StrayName, sqlite::SqliteLedger,
@@ -128,7 +131,9 @@ impl Ledger for Watched {
     async fn observe(&self, news: Vec<News>) -> Result<Vec<Call>, LedgerError> {
         self.begin("observe").await?;
         let due: Vec<_> = news.iter().filter_map(|news| Some((news.call, news.due?))).collect();
-        let calls = self.make("observe", self.sqlite.observe(news)).await?;
+        let holds = news.iter().any(|news| matches!(news.observation, Observation::Held { .. }));
+        let name = if holds { "hold" } else { "observe" };
+        let calls = self.make(name, self.sqlite.observe(news)).await?;
         self.due.lock().unwrap().extend(due);
         Ok(calls)
     }

@@ -21,6 +21,7 @@ mod joining;
 mod operation;
 mod outbox;
 mod outcomes;
+mod owners;
 mod placing;
 mod raw;
 mod redialling;

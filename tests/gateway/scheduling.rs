@@ -336,7 +336,7 @@ async fn a_call_that_is_held_while_it_has_its_turn_is_not_sent() {
     let call = place(&house.gateway, at(second(10))).await;
     // As by whoever finds that it must not be dialled after all.
     let until = second(30);
-    let held = Observation::Held { until };
+    let held = Observation::Held { until, holds: 0 };
     let news = |observation| News {
         call: call.id,
         observation,

@@ -75,7 +75,7 @@ pub async fn a_call_that_is_dialled_again_waits_and_is_found_by_all_its_ids(ledg
     let changes: Vec<_> = changes.into_iter().filter(|change| change.call.id == id).collect();
     assert_eq!(changes.len() as u64, over.revision);
     let last = &changes[changes.len() - 1].call;
-    assert_eq!(Call { due: None, ..last.clone() }, over);
+    assert_eq!(Call { due: None, holds: over.holds, ..last.clone() }, over);
 }
 
 pub async fn news_of_a_dial_is_judged_within_the_transaction(ledger: Shared) {

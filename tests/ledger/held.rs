@@ -104,8 +104,8 @@ pub async fn what_is_held_again_is_taken_up_again(ledger: Shared) {
     let (first, second) = (recorded.calls[0].id, recorded.calls[1].id);
     ledger.record(recorded.clone()).await.unwrap();
     // Finer than what is kept.
-    let hold = |id, until| vec![news(id, Observation::Held { until }, 1)];
-    let after = ledger.observe(hold(first, at(20))).await.unwrap();
+    let hold = |id, until, holds| vec![news(id, Observation::Held { until, holds }, 1)];
+    let after = ledger.observe(hold(first, at(20), 0)).await.unwrap();
     let until = after[0].held_until.unwrap();
     assert!(at(20) <= until && until.duration_since(at(20)).as_millis() < 1);
     assert_eq!(
@@ -114,18 +114,18 @@ pub async fn what_is_held_again_is_taken_up_again(ledger: Shared) {
     );
     let early = ledger.take_up(VENDOR, at(20), 9, 0).await.unwrap();
     assert_eq!((positions(&early), early.next), (vec![1], Some(until)));
-    // As it was: no news.
-    assert_eq!(ledger.observe(hold(first, at(20))).await.unwrap(), after);
+    // Said once more by who does not know whether it was kept: no news.
+    assert_eq!(ledger.observe(hold(first, at(20), 0)).await.unwrap(), after);
     let claimed = ledger.claim(vec![first, second], at(21), None).await.unwrap();
     assert_eq!(claimed.mine.len(), 2, "who has its id may claim it, whatever it is held until");
     assert!(claimed.mine.iter().all(|call| call.held_until.is_none()));
     assert!(ledger.take_up(VENDOR, Timestamp::MAX, 9, 1).await.unwrap().calls.is_empty());
     // Back from there, and handed over it is not.
-    let back = ledger.observe(hold(second, time(30))).await.unwrap();
+    let back = ledger.observe(hold(second, time(30), 0)).await.unwrap();
     assert_eq!((back[0].state, back[0].held_until), (CallState::Scheduled, Some(time(30))));
     let accepted = crate::samples::accepted("v-1");
     ledger.observe(vec![news(first, accepted, 2)]).await.unwrap();
-    let late = ledger.observe(hold(first, time(30))).await.unwrap();
+    let late = ledger.observe(hold(first, time(30), 1)).await.unwrap();
     assert_eq!((late[0].state, late[0].held_until), (CallState::Accepted, None));
     let found = ledger.take_up(VENDOR, time(30), 9, 2).await.unwrap();
     assert_eq!(positions(&found), [1]);
@@ -134,7 +134,7 @@ pub async fn what_is_held_again_is_taken_up_again(ledger: Shared) {
     let of_first: Vec<_> =
         seen.iter().filter(|c| c.call.id == first).map(|c| c.call.held_until).collect();
     assert_eq!(of_first, [None, Some(until), None, None]);
-    let nobody = Observation::Held { until: time(1) };
+    let nobody = Observation::Held { until: time(1), holds: 0 };
     let error = ledger.observe(vec![news(dialplane::call::CallId::generate(), nobody, 1)]).await;
     assert!(matches!(error, Err(LedgerError::NoSuchCall(_))));
 }

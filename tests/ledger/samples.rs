@@ -51,6 +51,7 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
         asked_time: None,
         due: None,
         held_until: None,
+        holds: 0,
         dispatch_time: None,
         handed_over: false,
         redials: false,

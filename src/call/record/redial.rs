@@ -97,11 +97,9 @@ impl Call {
         }
         let vendor_request_id = self.vendor_request_id.take();
         self.dials.push(Dial { vendor_call_id, vendor_request_id, state: end, at: now });
-        self.state = CallState::Scheduled;
-        self.held_until = Some(until);
+        self.hold_until(until);
         self.handed_over = false;
         self.fallbacks = Vec::new();
-        self.due = None;
         self.error = None;
         self.touch(now);
     }

@@ -220,7 +220,7 @@ fn a_second_dial_goes_to_no_other_vendor() {
     for late in [
         accepted("v-9"),
         Observation::PutBack,
-        Observation::Held { until: at(3) },
+        Observation::Held { until: at(3), holds: 1 },
         Observation::Expired,
         Observation::GivenUp,
         Observation::Failed(error(Cause::InDoubt)),

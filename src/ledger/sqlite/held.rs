@@ -21,7 +21,7 @@ const IN_HANDS: i64 = -1;
 /// News as it is given back once it was kept.
 pub fn rounded(observation: Observation) -> Observation {
     match observation {
-        Observation::Held { until } => Observation::Held { until: kept(until) },
+        Observation::Held { until, holds } => Observation::Held { until: kept(until), holds },
         other => other,
     }
 }

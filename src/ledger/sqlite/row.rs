@@ -79,6 +79,8 @@ struct Document<'a> {
     end_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     asked_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    holds: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dispatch_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -88,6 +90,11 @@ struct Document<'a> {
     #[serde(default, skip_serializing_if = "<[Dial]>::is_empty")]
     dials: Cow<'a, [Dial]>,
     revision: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The document of a call.
@@ -115,6 +122,7 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         // Columns.
         due: _,
         held_until: _,
+        holds,
         dispatch_time,
         handed_over,
         redials,
@@ -134,6 +142,7 @@ pub fn document(call: &Call) -> Result<String, LedgerError> {
         update_time: *update_time,
         end_time: *end_time,
         asked_time: *asked_time,
+        holds: *holds,
         dispatch_time: *dispatch_time,
         handed_over: *handed_over,
         redials: *redials,
@@ -171,6 +180,7 @@ pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
         asked_time: document.asked_time,
         due: due(row)?,
         held_until: held_until(row)?,
+        holds: document.holds,
         dispatch_time: document.dispatch_time,
         handed_over: document.handed_over,
         redials: document.redials,
@@ -246,6 +256,7 @@ pub fn changing(call: &Call) -> Result<String, LedgerError> {
         asked_time: _,
         due: _,
         held_until,
+        holds: _,
         dispatch_time,
         handed_over,
         redials,
@@ -303,6 +314,7 @@ pub fn change(row: &Row<'_>) -> Result<(Change, usize), Trouble> {
         asked_time: lasting.asked_time,
         due: due(row)?,
         held_until: changing.held_until,
+        holds: 0,
         dispatch_time: changing.dispatch_time,
         handed_over: changing.handed_over,
         redials: changing.redials,

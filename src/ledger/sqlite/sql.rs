@@ -32,14 +32,16 @@ pub const INSERT_CALL: &str = "INSERT INTO calls \
      outbox, held) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// What changes of a call with most news. The vendor's names of it are left alone, so
-/// their index is too.
+/// their index is too; and so is the ticket with which somebody has it.
 pub const UPDATE_CALL: &str = "UPDATE calls \
-     SET state = ?2, document = ?3, due = ?4, outbox = ?5, held = ?6 WHERE call = ?1";
+     SET state = ?2, document = ?3, due = ?4, outbox = ?5, \
+     held = CASE WHEN ?6 = -1 AND held < 0 THEN held ELSE ?6 END WHERE call = ?1";
 
 /// The same with the vendor and its id of the call.
 pub const UPDATE_PLACED_CALL: &str = "UPDATE calls \
-     SET state = ?2, document = ?3, due = ?4, outbox = ?5, held = ?6, vendor = ?7, \
-     vendor_call_id = ?8 \
+     SET state = ?2, document = ?3, due = ?4, outbox = ?5, \
+     held = CASE WHEN ?6 = -1 AND held < 0 THEN held ELSE ?6 END, \
+     vendor = ?7, vendor_call_id = ?8 \
      WHERE call = ?1";
 
 /// A request to a vendor as it goes out.
