@@ -54,11 +54,15 @@ impl NumberZones {
 }
 
 /// The time zone of an IANA name: from the system's database, which may be newer, or else
-/// from the one that is built in, which knows the old names as well. What only the system has
-/// is no name of a zone but something of its own, such as `localtime`.
+/// from the one that is built in, which knows the old names as well.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     let built_in = TimeZoneDatabase::bundled().get(name).ok();
-    let zone = built_in.map(|built_in| TimeZone::get(name).unwrap_or(built_in));
+    // Other files of the system are no names of zones that mean the same anywhere else:
+    // `localtime`, `posixrules`, `right/Asia/Kolkata`.
+    let is_place = |name: &str| name.contains('/') && name.starts_with(char::is_uppercase);
+    let may_be_newer = built_in.is_some() || is_place(name);
+    let newest = may_be_newer.then(|| TimeZone::get(name).ok()).flatten();
+    let zone = newest.or(built_in);
     // `Etc/Unknown` would do as UTC does.
     zone.filter(|zone| !zone.is_unknown())
 }
@@ -235,7 +239,16 @@ mod tests {
     fn a_zone_is_known_by_its_iana_name() {
         assert_eq!(time_zone("Asia/Kolkata").unwrap().iana_name(), Some("Asia/Kolkata"));
         assert!(time_zone("US/Pacific").is_some());
-        for name in ["Mars/Olympus", "", "Etc/Unknown", "+05:30", "EST5EDT,M3.2.0,M11.1.0"] {
+        for name in [
+            "Mars/Olympus",
+            "",
+            "Etc/Unknown",
+            "+05:30",
+            "EST5EDT,M3.2.0,M11.1.0",
+            "localtime",
+            "posixrules",
+            "right/Asia/Kolkata",
+        ] {
             assert!(time_zone(name).is_none(), "{name}");
         }
         assert!(time_zone_names().iter().all(|name| time_zone(name).is_some()));

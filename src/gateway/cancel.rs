@@ -41,7 +41,7 @@ impl Gateway {
 
     async fn take_back(&self, selector: &Selector) -> Result<Canceled, GatewayError> {
         let start = Position { entries: 0, within: None };
-        let page = self.inner.ledger.page(selector, start, MAX_CALLS).await?;
+        let page = self.page(selector, start, MAX_CALLS).await?;
         if page.next.is_some() {
             return Err(GatewayError::TooManySelected(MAX_CALLS));
         }

@@ -193,7 +193,17 @@ impl Gateway {
                         tracing::debug!(call = %call.id, state = call.state.name(), "not handed over");
                     }
                     if uncertain.into_inner() {
-                        done.extend(self.put_back(others, &moved).await);
+                        // What was held since, or dialled, is somebody else's by now.
+                        let as_it_was = |call: &Call| {
+                            let ours = batch.calls.iter().find(|ours| ours.id == call.id);
+                            ours.is_some_and(|ours| {
+                                (ours.dial(), ours.holds) == (call.dial(), call.holds)
+                            })
+                        };
+                        let (claimed, others): (Vec<_>, Vec<_>) =
+                            others.into_iter().partition(as_it_was);
+                        done.extend(others);
+                        done.extend(self.put_back(claimed, &moved).await);
                     } else {
                         done.extend(others);
                     }
@@ -239,7 +249,7 @@ impl Gateway {
             true
         });
         batch.calls = due;
-        match self.insist(PATIENCE, || self.observe(news.clone())).await {
+        match self.insist_on(PATIENCE, &mut news).await {
             Ok(calls) => calls,
             Err(error) => {
                 tracing::error!(%error, calls = held.len(), "calls that must not be dialled now can't be held yet");
@@ -265,8 +275,8 @@ impl Gateway {
             vendor: None,
             dial: Some(call.dial()),
         };
-        let news: Vec<_> = claimed.iter().map(back).collect();
-        match self.insist(PATIENCE, || self.observe(news.clone())).await {
+        let mut news: Vec<_> = claimed.iter().map(back).collect();
+        match self.insist_on(PATIENCE, &mut news).await {
             Ok(calls) => others.extend(wait_again(&news, calls, moved)),
             Err(error) => {
                 tracing::error!(%error, calls = claimed.len(), "calls that were claimed twice can't be put back yet");
@@ -277,8 +287,8 @@ impl Gateway {
         others
     }
 
-    pub(super) async fn put_back_later(self, news: Vec<News>) {
-        match self.insist(Duration::MAX, || self.observe(news.clone())).await {
+    pub(super) async fn put_back_later(self, mut news: Vec<News>) {
+        match self.insist_on(Duration::MAX, &mut news).await {
             Ok(calls) => drop(self.dispatch_again(ours_again(&news, calls).0).await),
             Err(error) => {
                 tracing::error!(%error, calls = news.len(), "calls that were claimed twice stay as they are");

@@ -5,7 +5,10 @@ use std::{future::Future, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::Gateway;
-use crate::ledger::LedgerError;
+use crate::{
+    call::Call,
+    ledger::{LedgerError, News},
+};
 
 /// How long a caller waits for a ledger that can't be written. The work goes on after.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +47,33 @@ impl Gateway {
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Applies news, insisting as [`Gateway::insist`]. What is of a call that is not there any
+    /// more, or can't be read, is left out, of the news as well: it must not keep the others
+    /// from being recorded.
+    pub(super) async fn insist_on(
+        &self,
+        patience: Duration,
+        news: &mut Vec<News>,
+    ) -> Result<Vec<Call>, LedgerError> {
+        loop {
+            let recorded = self.insist(patience, || self.observe(news.clone())).await;
+            let lost = match &recorded {
+                Err(LedgerError::NoSuchCall(id)) => id.to_string(),
+                Err(LedgerError::Unreadable { id, .. }) => id.clone(),
+                _ => return recorded,
+            };
+            let before = news.len();
+            news.retain(|news| news.call.to_string() != lost);
+            if news.len() == before {
+                return recorded;
+            }
+            tracing::error!(
+                call = lost,
+                "news of a call can't be recorded: it is not there, or not readable"
+            );
         }
     }
 }

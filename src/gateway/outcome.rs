@@ -25,7 +25,7 @@ impl Gateway {
         let outcomes = self.place(&account, &calls, written).await;
         drop(turn);
         let at = self.inner.clock.now();
-        let news: Vec<_> = calls
+        let mut news: Vec<_> = calls
             .iter()
             .zip(outcomes)
             .map(|(call, outcome)| {
@@ -35,7 +35,7 @@ impl Gateway {
             })
             .collect();
         let first_look = news.iter().filter_map(|news| news.due).min();
-        match self.insist(PATIENCE, || self.observe(news.clone())).await {
+        match self.insist_on(PATIENCE, &mut news).await {
             // A vendor may tell what became of a call before it answers.
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
@@ -43,13 +43,16 @@ impl Gateway {
                 wait_again(&news, self.apply_kept(&account, recorded).await, moved)
             }
             Err(error) => {
-                let told = calls.into_iter().zip(&news).map(unrecorded).collect::<Vec<_>>();
+                let of = |call: &Call| news.iter().find(|news| news.call == call.id);
+                let told = calls.into_iter().map(|call| match of(&call) {
+                    Some(news) => unrecorded(call, news),
+                    None => call,
+                });
+                let told: Vec<_> = told.collect();
                 tracing::error!(%error, vendor = account.name(), calls = told.len(), "outcomes can't be recorded; they are kept in memory");
                 let gateway = self.clone();
                 self.inner.tasks.spawn(async move {
-                    let recorded = gateway
-                        .insist(Duration::MAX, || gateway.observe(news.clone()))
-                        .await;
+                    let recorded = gateway.insist_on(Duration::MAX, &mut news).await;
                     match recorded {
                         Ok(recorded) => {
                             first_look.inspect(|time| account.agenda.is_due(*time));
@@ -102,7 +105,7 @@ impl Gateway {
 
 /// What a caller is told of a call whose outcome is not recorded yet. The ledger only knows
 /// that it was being handed over, and so does the caller, unless it may have gone out.
-fn unrecorded((mut call, news): (Call, &News)) -> Call {
+fn unrecorded(mut call: Call, news: &News) -> Call {
     let nobody_dialled = match &news.observation {
         Observation::FailedOver { .. }
         | Observation::PutBack

@@ -118,8 +118,8 @@ impl Gateway {
             vendor: None,
             dial: Some(call.dial()),
         };
-        let news: Vec<_> = calls.iter().map(held).collect();
-        if let Err(error) = self.insist(PATIENCE, || self.observe(news.clone())).await {
+        let mut news: Vec<_> = calls.iter().map(held).collect();
+        if let Err(error) = self.insist_on(PATIENCE, &mut news).await {
             tracing::error!(%error, calls = news.len(), "calls that move on can't be held yet");
             self.inner.tasks.spawn(self.clone().put_back_later(news));
         }

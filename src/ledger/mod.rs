@@ -51,12 +51,13 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// another process, does not get it as well. So a claim that was kept although it was
     /// answered [`LedgerError::Uncertain`] gives its calls to nobody the second time: they
     /// are in [`Claim::others`], dispatching, and were not sent. A call that is named twice
-    /// is given once. What waits for another dial ([`Call::dials`]) and is held is taken up
+    /// is given once, and one that is not there, or can't be read, not at all. What waits for
+    /// another dial ([`Call::dials`]) and is held is taken up
     /// first: until then it is among the others, scheduled.
     ///
     /// With an outbox entry, which is written for exactly these calls (others that it names
-    /// do not keep it), it is all or none of them: if one can't be taken the entry is not kept, and the others are told of as
-    /// [`Claim::left`] and stay as they are.
+    /// do not keep it), it is all or none of them: if one can't be taken, or is not there, the
+    /// entry is not kept, and the others are told of as [`Claim::left`] and stay as they are.
     async fn claim(
         &self,
         calls: Vec<CallId>,

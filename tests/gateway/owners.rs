@@ -11,7 +11,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dialplane::{
-    call::{CallId, CallState, Observation, Order, ReportedState, Retry},
+    call::{CallId, CallState, Observation, Order, ReportedState, Retry, Selector},
     gateway::Delivered,
     http::Delivery,
     ledger::{Ledger, News},
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     placing::{order, place, place_all},
     raw::yes,
-    still::{Canned, Outcome, Still, text},
+    still::{Canned, Outcome, Still, takes_all, text},
 };
 
 const PUSHED: &str = "callback = { user = \"phonon\", password = \"phonon-push-password\" }\n\
@@ -224,4 +224,33 @@ async fn what_is_held_after_it_was_claimed_is_not_looked_after() {
     house.reaches(call.id, CallState::Accepted).await;
     assert!(begun.elapsed() < Duration::from_secs(23 * 3_600));
     assert_eq!(dials(&line, "919900000100"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_gone_does_not_keep_those_that_wait_with_it() {
+    let line = Canned::taking(
+        |number| Duration::from_secs(if number == 0 { 3 * 3_600 } else { 0 }),
+        |_, body| takes_all(body),
+    );
+    let config = "[ledger]\nretain = \"1d\"\n".to_owned()
+        + &text(&[("phonon-multicast", "one", "max_in_flight = 1\npoll_interval = \"1h\"")]);
+    let house = Still::new(&config, &[("one", &line)]);
+    house.gateway.attend();
+    let gateway = house.gateway.clone();
+    tokio::spawn(async move { place(&gateway, order("919900000001", None)).await });
+    sleep(Duration::from_secs(1)).await;
+    // Both wait for the one line, together. One is taken back, and removed as the clock jumps.
+    let start_time = Some(house.now() + SignedDuration::from_secs(10));
+    let at = |number| Order { start_time, ..order(number, None) };
+    let gone = place(&house.gateway, at("919900000002")).await;
+    let other = place(&house.gateway, at("919900000003")).await;
+    sleep(Duration::from_secs(20)).await;
+    let canceled = house.gateway.cancel(Selector::Calls(vec![gone.id])).await.unwrap();
+    assert_eq!(canceled.calls[0].state, CallState::Canceled);
+    house.ahead.store(3 * 86_400, SeqCst);
+    sleep(Duration::from_secs(6 * 3_600)).await;
+    let found = house.gateway.cancel(Selector::Calls(vec![gone.id])).await.unwrap();
+    assert_eq!(found.not_found.len(), 1, "it was removed");
+    assert_eq!(house.recorded(other.id).await.state, CallState::Accepted);
+    assert_eq!((dials(&line, "919900000002"), dials(&line, "919900000003")), (0, 1));
 }

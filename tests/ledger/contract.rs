@@ -56,6 +56,7 @@ macro_rules! behaviours {
             a_start_lets_go_what_somebody_had,
             what_is_held_again_is_taken_up_again,
             times_at_the_ends_of_time_are_times,
+            who_is_not_there_keeps_nobody_from_being_claimed,
             every_revision_is_a_change,
             a_change_has_everything_of_its_call,
             changes_come_in_pages_of_any_size,

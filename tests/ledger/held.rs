@@ -149,3 +149,19 @@ pub async fn times_at_the_ends_of_time_are_times(ledger: Shared) {
     let last = ledger.take_up(VENDOR, Timestamp::MAX, 9, 0).await.unwrap();
     assert_eq!(positions(&last), [1]);
 }
+
+pub async fn who_is_not_there_keeps_nobody_from_being_claimed(ledger: Shared) {
+    let request = held(&[None, None, None]);
+    ledger.record(request.clone()).await.unwrap();
+    let ids: Vec<_> = request.calls.iter().map(|call| call.id).collect();
+    let nobody = dialplane::call::CallId::generate();
+    let claim = ledger.claim(vec![nobody, ids[0]], at(1), None).await.unwrap();
+    assert_eq!((claim.mine.len(), claim.others.len(), claim.left.len()), (1, 0, 0));
+    assert_eq!(claim.mine[0].id, ids[0]);
+    // What was written for all of them is not written for some.
+    let entry = crate::outbox::entry(&request.calls[1..], "to both");
+    let claim = ledger.claim(vec![ids[1], nobody, ids[2]], at(1), Some(entry)).await.unwrap();
+    let left: Vec<_> = claim.left.iter().map(|call| (call.id, call.state)).collect();
+    assert_eq!(left, [(ids[1], CallState::Scheduled), (ids[2], CallState::Scheduled)]);
+    assert!(claim.mine.is_empty() && ledger.outbox(ids).await.unwrap().is_empty());
+}

@@ -93,11 +93,15 @@ pub fn claim(
     };
     let list = suppressions::List::open(connection)?;
     let mut seen = HashSet::with_capacity(calls.len());
+    let mut is_whole = true;
     for id in calls {
         if !seen.insert(id) {
             continue;
         }
-        let before = read::call(connection, id)?.ok_or(LedgerError::NoSuchCall(id))?;
+        let Some(before) = readable(connection, id)? else {
+            is_whole = false;
+            continue;
+        };
         // The pause between two dials is over for whoever takes the call up, and nobody else.
         let pauses = !before.dials.is_empty() && before.held_until.is_some();
         if before.state != CallState::Scheduled || pauses {
@@ -110,7 +114,7 @@ pub fn claim(
             claim.left.push(before);
         }
     }
-    if outbox.is_some() && !claim.others.is_empty() {
+    if outbox.is_some() && !(is_whole && claim.others.is_empty()) {
         return Ok(claim);
     }
     let mut about_to: HashSet<_> = claim.left.iter().map(|call| call.id).collect();
@@ -122,6 +126,19 @@ pub fn claim(
         claim.mine.push(mark(call.id, Observation::Dispatching, entry)?);
     }
     Ok(claim)
+}
+
+/// A call, unless it is not there, or can't be read: that must not keep the others from being
+/// handed over.
+fn readable(connection: &Connection, id: CallId) -> Result<Option<Call>, Trouble> {
+    match read::call(connection, id) {
+        Err(trouble) if !trouble.is_of_the_store() => {
+            let error = LedgerError::from(trouble);
+            tracing::error!(%error, "a call that waits is passed over");
+            Ok(None)
+        }
+        call => call,
+    }
 }
 
 /// Applies news to a call, which is put into an outbox entry or stays in the one it is in.
