@@ -249,6 +249,13 @@ impl Gateway {
             true
         });
         batch.calls = due;
+        let astray = held.iter().find(|call| !self.inner.routes.contains_key(&call.route));
+        if let Some(call) = astray {
+            tracing::warn!(
+                route = call.route,
+                "calls wait whose route is not configured any more; they go when it is back"
+            );
+        }
         match self.insist_on(PATIENCE, &mut news).await {
             Ok(calls) => calls,
             Err(error) => {

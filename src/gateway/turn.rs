@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-use super::{Gateway, account::Account, prepare::refuse};
+use super::{Gateway, account::Account, prepare::refuse, settle::later};
 use crate::{
     call::{Call, CallError, CallState, Cause, Observation, Opening, Order, Resource, Violation},
     config::{OutsideWindow, Route, Schedule},
 };
+
+/// How long a call is held each time whose route is not configured any more.
+const UNTIL_ROUTE_IS_BACK: Duration = Duration::from_secs(15 * 60);
 
 /// When a call may be handed over.
 #[derive(Debug)]
@@ -37,12 +40,11 @@ impl Gateway {
         if expires <= now {
             return Some(Observation::Expired);
         }
-        let start = call.order.start_time.filter(|start| *start > now);
-        let turn = match (self.inner.routes.get(&call.route), start) {
-            (Some(route), _) => turn(account, route, &call.order, now),
-            // Of a route that was taken out nothing else is known.
-            (None, Some(start)) => Turn::At(to_the_millisecond(start)),
-            (None, None) => Turn::Now,
+        let turn = match self.inner.routes.get(&call.route) {
+            Some(route) => turn(account, route, &call.order, now),
+            // When it may be used is not known any more: nobody is called by mistake, and the
+            // route may be back with the next start.
+            None => Turn::At(later(now, UNTIL_ROUTE_IS_BACK)),
         };
         match turn {
             Turn::Now => None,

@@ -330,6 +330,32 @@ async fn a_call_of_a_vendor_that_is_no_more_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_route_is_no_more_waits_until_it_is_back() {
+    let disk = Disk::new().unwrap();
+    let line = vendor("mobtexting");
+    let config = one("mobtexting", "");
+    let house = Still::on(&disk, &config, &[("one", &line)]);
+    let lasting = place(&house.gateway, at(second(60))).await;
+    let brief = Order { expire_time: Some(second(1_000)), ..number(7, second(60)) };
+    let brief = place(&house.gateway, brief).await;
+    stopped(&house.gateway).await;
+    // Nobody knows whether it had a calling window.
+    let renamed = config.replace("[routes.both]", "[routes.other]");
+    let house = Still::on(&disk, &renamed, &[("one", &line)]);
+    started(&house).await;
+    sleep(Duration::from_secs(3_000)).await;
+    assert_eq!(line.count(), 0);
+    let states = states(&house, &[lasting.clone(), brief]).await;
+    assert_eq!(states, [CallState::Scheduled, CallState::Expired]);
+    stopped(&house.gateway).await;
+    let house = Still::on(&disk, &config, &[("one", &line)]);
+    started(&house).await;
+    sleep(Duration::from_secs(900)).await;
+    assert_eq!(house.recorded(lasting.id).await.state, CallState::Accepted);
+    assert_eq!(line.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_is_held_while_it_has_its_turn_is_not_sent() {
     let line = vendor("mobtexting");
     let house = Still::new(&one("mobtexting", ""), &[("one", &line)]);
