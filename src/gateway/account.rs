@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use super::{
     agenda::Agenda,
     asking::Asking,
-    pace::Pace,
+    pace::{Pace, Paced},
     pushes::{PushCounts, Pushes},
     token::TokenStore,
 };
@@ -47,6 +47,14 @@ pub struct Account {
     poll_interval: Duration,
     give_up_after: Duration,
     health: RwLock<Health>,
+}
+
+/// The right to ask a vendor something now.
+#[derive(Debug)]
+pub(super) struct QuestionTurn<'a> {
+    _turn: Option<OwnedSemaphorePermit>,
+    _paced: Option<Paced<'a>>,
+    _may_ask: Option<SemaphorePermit<'a>>,
 }
 
 fn half(turns: u32) -> usize {
@@ -165,15 +173,14 @@ impl Account {
         half(self.max_in_flight)
     }
 
-    /// Waits for a turn to ask, within what the vendor takes.
-    pub(super) async fn question_turn(
-        &self,
-    ) -> (Option<SemaphorePermit<'_>>, Option<OwnedSemaphorePermit>) {
+    /// Waits for a turn to ask, within what the vendor takes. To be dropped after the answer.
+    pub(super) async fn question_turn(&self) -> QuestionTurn<'_> {
         let may_ask = self.question_turns.acquire().await.ok();
-        if let Some(pace) = &self.question_pace {
-            pace.turn().await;
-        }
-        (may_ask, self.turn().await)
+        let paced = match &self.question_pace {
+            Some(pace) => Some(pace.turn().await),
+            None => None,
+        };
+        QuestionTurn { _turn: self.turn().await, _paced: paced, _may_ask: may_ask }
     }
 
     pub(super) fn went_well(&self, at: Timestamp) {

@@ -24,6 +24,7 @@ use crate::{
 
 mod account;
 mod agenda;
+mod allowance;
 mod ask;
 mod asking;
 mod batch;
