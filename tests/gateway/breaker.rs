@@ -10,7 +10,7 @@ use std::{
 };
 
 use dialplane::{
-    call::{Call, CallState, Cause, Dialed, Order},
+    call::{Call, CallState, Cause, Dialed, Order, Retry},
     gateway::{self, BreakerState},
     proto::{self, ListVendorsRequest},
 };
@@ -41,9 +41,11 @@ fn taker(system: &'static str) -> Arc<Canned> {
 /// MobTexting, down for as long as the flag says so.
 fn flaky(is_down: &Arc<AtomicBool>) -> Arc<Canned> {
     let is_down = Arc::clone(is_down);
-    Canned::new(move |_, _| {
-        if is_down.load(SeqCst) { Outcome::NotSent } else { takes("mobtexting") }
-    })
+    Canned::new(
+        move |_, _| {
+            if is_down.load(SeqCst) { Outcome::NotSent } else { takes("mobtexting") }
+        },
+    )
 }
 
 fn one(keys: &str) -> String {
@@ -256,11 +258,58 @@ async fn doubts_open_it_too_and_nobody_in_doubt_is_dialled_again() {
     assert_eq!(breaker(&house, "one"), Some(BreakerState::Open));
     let call = place(&house.gateway, order(NUMBER, None)).await;
     assert_eq!((call.state, call.vendor.as_str()), (CallState::Accepted, "two"));
-    sleep(Duration::from_secs(3_600)).await;
+    sleep(Duration::from_secs(3_000)).await;
     for call in doubts {
         assert_eq!(house.recorded(call.id).await.state, CallState::Unconfirmed);
     }
     assert_eq!((lost.count(), up.count()), (5, 1));
+    house.gateway.stop();
+    house.gateway.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_a_doubt_is_sent_all_the_same_and_closes_nothing() {
+    let vendor = Canned::new(|number, _| match number {
+        0 => Outcome::Lost,
+        _ => takes("phonon-outbound"),
+    });
+    let config = text(&[("phonon-outbound", "one", "breaker = { failures = 1, pause = \"5m\" }")]);
+    let house = Still::new(&config, &[("one", &vendor)]);
+    house.gateway.attend();
+    let doubt = place(&house.gateway, order(NUMBER, None)).await;
+    assert_eq!(doubt.state, CallState::Unconfirmed);
+    house.reaches(doubt.id, CallState::Accepted).await;
+    let bodies = vendor.bodies();
+    assert_eq!((bodies.len(), &bodies[0]), (2, &bodies[1]), "the very same, not another order");
+    assert_eq!(breaker(&house, "one"), Some(BreakerState::Open));
+    house.gateway.stop();
+    house.gateway.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dialled_again_waits_for_its_vendor() {
+    let vendor = Canned::new(|number, body| match number {
+        0 => takes("knovvu"),
+        _ if body.contains("UniqueIds") => {
+            let rows = r#"{"CallResults":[{"UniqueId":"v-1","CallState":"Busy"}]}"#;
+            Outcome::Says(200, rows.to_owned())
+        }
+        _ => Outcome::NotSent,
+    });
+    let keys = "poll_interval = \"10s\"\nbreaker = { failures = 1 }";
+    let house = Still::new(&text(&[("knovvu", "one", keys)]), &[("one", &vendor)]);
+    house.gateway.attend();
+    let retry = Some(Retry { interval: Duration::from_secs(10), max_attempts: 2 });
+    let call = place(&house.gateway, Order { retry, ..order(NUMBER, None) }).await;
+    let call = house.reaches(call.id, CallState::Scheduled).await;
+    let opened = house.now();
+    place_some(&house.gateway, 1).await;
+    assert_eq!(breaker(&house, "one"), Some(BreakerState::Open));
+    sleep(Duration::from_secs(29)).await;
+    let call = house.recorded(call.id).await;
+    let until = opened + SignedDuration::from_secs(30);
+    assert_eq!((call.state, call.held_until), (CallState::Scheduled, Some(until)));
+    assert_eq!((call.dials.len(), vendor.count()), (1, 3));
     house.gateway.stop();
     house.gateway.drained().await;
 }

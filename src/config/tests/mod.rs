@@ -130,9 +130,8 @@ fn what_is_left_out_has_a_default() {
 
 #[test]
 fn a_breaker_is_set_or_turned_off() {
-    let breaker = |failures, seconds| {
-        Some(Breaker { failures, pause: Duration::from_secs(seconds) })
-    };
+    let breaker =
+        |failures, seconds| Some(Breaker { failures, pause: Duration::from_secs(seconds) });
     for (text, expected) in [
         ("breaker = { failures = 3, pause = \"1m\" }", breaker(3, 60)),
         ("breaker = { pause = \"2s\" }", breaker(5, 2)),
