@@ -8,8 +8,12 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{
-    Gateway, account::Account, batch::outgoing, breaker::Verdict, fault::UNREACHABLE_WAIT,
-    token::TokenUse,
+    Gateway,
+    account::Account,
+    batch::outgoing,
+    breaker::Verdict,
+    fault::UNREACHABLE_WAIT,
+    token::{NoToken, TokenUse},
 };
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
@@ -21,7 +25,7 @@ use crate::{
 enum Sent {
     /// One for each call, in its order.
     Outcomes(Vec<Observation>),
-    /// The same, by no doing of the vendor's: it was not even tried.
+    /// The same, though the vendor was not even tried.
     NotTried(Vec<Observation>),
     /// The vendor did not take this token, and so did nothing.
     TokenRefused(u64),
@@ -95,14 +99,16 @@ impl Gateway {
         account: &Account,
         batch: &[Outgoing<'_>],
         written: Option<&HttpRequest>,
-        token: Result<Option<TokenUse>, CallError>,
+        token: Result<Option<TokenUse>, NoToken>,
         may_renew: bool,
         now: Timestamp,
     ) -> Sent {
         let all = |error| self.all(account, batch.len(), error, now);
         let token = match token {
             Ok(token) => token,
-            Err(error) => return Sent::Outcomes(all(error)),
+            // One failure is one, however many wait for what comes of it.
+            Err(NoToken { error, is_shared: true }) => return Sent::NotTried(all(error)),
+            Err(NoToken { error, .. }) => return Sent::Outcomes(all(error)),
         };
         let context = Context { now, token: token.as_ref().map(|token| &token.secret) };
         let request = match written {

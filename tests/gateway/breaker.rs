@@ -330,6 +330,28 @@ async fn the_vendor_that_was_passed_over_is_the_last_resort() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_many_wait_for_fails_once() {
+    let down = Canned::taking(|_| Duration::from_secs(1), |_, _| Outcome::NotSent);
+    let config = text(&[("knovvu", "one", &format!("{QUIET}\nbreaker = {{ failures = 2 }}"))]);
+    let oauth = "oauth = { identity_url = \"http://127.0.0.1:9\", client_id = \"c\", \
+                 client_secret = \"s\", scope = \"outboundmanager_external\" }";
+    let config = config.replace("access_token = \"sandbox-token\"", oauth);
+    let house = Still::new(&config, &[("one", &down)]);
+    for (requests, state) in [(1, BreakerState::Closed), (2, BreakerState::Open)] {
+        for call in place_all(&house.gateway, vec![order(NUMBER, None); 5]).await {
+            assert_eq!(call.error.unwrap().reason, "TOKEN_UNAVAILABLE");
+        }
+        assert_eq!((down.count(), breaker(&house, "one")), (requests, Some(state)));
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(
+        place(&house.gateway, order(NUMBER, None)).await.error.unwrap().reason,
+        "BREAKER_OPEN"
+    );
+    assert_eq!(down.count(), 2, "nor is a token asked for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_breaker_everything_is_sent() {
     let down = Canned::new(|_, _| Outcome::NotSent);
     let house = Still::new(&one("breaker = false"), &[("one", &down)]);

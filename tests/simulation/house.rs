@@ -47,7 +47,7 @@ fn read(max_in_flight: u32, knovvu: &str) -> Config {
          max_in_flight = {max_in_flight}\nrate = {{ requests = 1000, per = \"1s\" }}\n\
          breaker = {}",
         // Some open again and again.
-        if max_in_flight == 2 { "{ failures = 2, pause = \"2s\" }" } else { "true" }
+        if max_in_flight == 2 { "{ failures = 1, pause = \"2s\" }" } else { "true" }
     );
     let text = include_str!("house.toml").replace("{limits}", &limits).replace("{knovvu}", knovvu);
     Config::parse(&text, Path::new("."), &|_| None).unwrap_or_else(|wrong| panic!("{wrong}"))
