@@ -4,7 +4,7 @@ use super::{CallApi, render, status};
 use crate::{
     call::{Script, Window},
     config::{self, Schedule},
-    gateway::Account,
+    gateway::{self, Account},
     proto::{
         BreakerState, CallingWindow, Capabilities, Limits, ListVendorsResponse, OutsideWindow,
         Route, ScheduledBy, Vendor, VendorHealth, route,
@@ -51,13 +51,22 @@ fn vendor(account: &Account) -> Vendor {
             max_in_flight: account.max_in_flight(),
         }),
         health: Some(VendorHealth {
-            breaker: BreakerState::Unspecified.into(),
+            breaker: breaker(account.breaker()).into(),
             last_error: last_error.map(|error| status::render(&error, subject)),
             last_error_time: last_error_time.map(render::timestamp),
             last_success_time: health.last_success.map(render::timestamp),
             in_flight: account.in_flight(),
             pace_left: None,
         }),
+    }
+}
+
+fn breaker(state: Option<gateway::BreakerState>) -> BreakerState {
+    match state {
+        None => BreakerState::Unspecified,
+        Some(gateway::BreakerState::Closed) => BreakerState::Closed,
+        Some(gateway::BreakerState::Open) => BreakerState::Open,
+        Some(gateway::BreakerState::HalfOpen) => BreakerState::HalfOpen,
     }
 }
 

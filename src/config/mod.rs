@@ -13,7 +13,9 @@ mod source;
 mod vendor;
 mod window;
 
-pub use model::{Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig};
+pub use model::{
+    Breaker, Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig,
+};
 pub use problem::{ConfigError, Problem, Problems};
 pub use secret::Secret;
 pub use section::Section;

@@ -73,6 +73,23 @@ pub struct VendorConfig {
     pub poll_interval: Duration,
     /// When an unconfirmed call is given up on.
     pub give_up_after: Duration,
+    /// When nothing is sent to it for a while; none means never.
+    pub breaker: Option<Breaker>,
+}
+
+/// When a vendor that fails is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// After so many failures in a row, with nothing good in between; at least 1.
+    pub failures: u32,
+    /// For so long at first.
+    pub pause: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failures: 5, pause: Duration::from_secs(30) }
+    }
 }
 
 /// How a vendor is reached.

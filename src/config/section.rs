@@ -294,10 +294,15 @@ impl<'a> Section<'a> {
 
     /// Yes or no.
     pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        self.boolean_or(key, "true or false")
+    }
+
+    /// The same for keys that take something else, too; `expected` says what.
+    pub fn boolean_or(&mut self, key: &'static str, expected: &str) -> Option<bool> {
         let (value, span) = self.get(key)?;
         match value {
             DeValue::Boolean(yes) => Some(*yes),
-            other => self.mismatch(key, other, span.start, "true or false"),
+            other => self.mismatch(key, other, span.start, expected),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use super::{Link, Rate, Section, Source, VendorConfig, duration::show_duration};
+use super::{Breaker, Link, Rate, Section, Source, VendorConfig, duration::show_duration};
 use crate::vendors::{DefaultLimits, Registration, Vendor};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -39,6 +39,7 @@ pub(super) fn read(
     let max_in_flight = section.integer("max_in_flight", 1..=1_000);
     let poll_interval = section.duration("poll_interval", 100 * MILLISECOND..=DAY);
     let give_up_after = section.duration("give_up_after", SECOND..=30 * DAY);
+    let breaker = breaker(&mut section);
     // Which keys there are is known only once the kind is.
     if registration.is_some() {
         section.finish();
@@ -55,6 +56,7 @@ pub(super) fn read(
         max_in_flight: max_in_flight.unwrap_or(limits.max_in_flight),
         poll_interval: poll_interval.unwrap_or(limits.poll_interval),
         give_up_after: give_up_after.unwrap_or(limits.give_up_after),
+        breaker,
     })
 }
 
@@ -125,6 +127,23 @@ fn rate(section: &mut Section<'_>) -> Option<Rate> {
     };
     inner.finish();
     Some(rate)
+}
+
+fn breaker(section: &mut Section<'_>) -> Option<Breaker> {
+    const EXPECTED: &str = "false, or a table such as { failures = 5, pause = \"30s\" }";
+    let by_default = Breaker::default();
+    if !section.is_table("breaker") {
+        let is_wanted = section.boolean_or("breaker", EXPECTED).unwrap_or(true);
+        return is_wanted.then_some(by_default);
+    }
+    let mut inner = section.section("breaker")?;
+    let failures = inner.integer("failures", 1..=1_000);
+    let pause = inner.duration("pause", 100 * MILLISECOND..=60 * MINUTE);
+    inner.finish();
+    Some(Breaker {
+        failures: failures.unwrap_or(by_default.failures),
+        pause: pause.unwrap_or(by_default.pause),
+    })
 }
 
 fn default_rate(limits: &DefaultLimits) -> Rate {

@@ -7,11 +7,15 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use super::{
     agenda::Agenda,
     asking::Asking,
+    breaker::{Breaker, BreakerState, Pass},
     pace::{Pace, Paced},
     pushes::{PushCounts, Pushes},
     token::TokenStore,
@@ -47,6 +51,7 @@ pub struct Account {
     poll_interval: Duration,
     give_up_after: Duration,
     health: RwLock<Health>,
+    breaker: Option<Breaker>,
 }
 
 /// The right to ask a vendor something now.
@@ -90,6 +95,7 @@ impl Account {
             poll_interval: config.poll_interval,
             give_up_after: config.give_up_after,
             health: RwLock::default(),
+            breaker: config.breaker.map(|breaker| Breaker::new(&config.name, breaker)),
         }
     }
 
@@ -149,6 +155,23 @@ impl Account {
     /// How it does.
     pub fn health(&self) -> Health {
         self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether calls are let through to it; none when it has no breaker.
+    pub fn breaker(&self) -> Option<BreakerState> {
+        self.breaker.as_ref().map(|breaker| breaker.state(Instant::now().into_std()))
+    }
+
+    /// Lets one exchange through, or says for how long none will be. A vendor without a
+    /// breaker needs no pass.
+    pub(super) fn enter(&self) -> Result<Option<Pass<'_>>, Duration> {
+        let now = Instant::now().into_std();
+        self.breaker.as_ref().map(|breaker| breaker.enter(now)).transpose()
+    }
+
+    /// For how long no exchange will be let through; none if one would be now.
+    pub(super) fn shut_for(&self) -> Option<Duration> {
+        self.breaker.as_ref()?.wait(Instant::now().into_std())
     }
 
     /// What became of what it posted by itself.

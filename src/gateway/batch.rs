@@ -28,6 +28,8 @@ pub(super) struct Batch {
     /// A claim of them failed in a way that may have kept it: those of them that are
     /// dispatching were not sent.
     pub maybe_claimed: bool,
+    /// They waited for their time: no caller waits for what comes of them.
+    pub taken_up: bool,
 }
 
 impl Batch {
@@ -39,6 +41,7 @@ impl Batch {
             turn: None,
             written: None,
             maybe_claimed: false,
+            taken_up: false,
         }
     }
 

@@ -241,8 +241,15 @@ impl Gateway {
         let (held, due): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| {
             let observation = match self.not_now(&batch.account, call, at) {
                 // The claim says so.
-                None | Some(Observation::Expired) => return false,
+                Some(Observation::Expired) => return false,
                 Some(observation) => observation,
+                None => {
+                    let (account, taken_up) = (&batch.account, batch.taken_up);
+                    match self.held_while_shut(account, call, taken_up, at) {
+                        None => return false,
+                        Some(observation) => observation,
+                    }
+                }
             };
             let dial = Some(call.dial());
             news.push(News { call: call.id, observation, at, due: None, vendor: None, dial });

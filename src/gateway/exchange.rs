@@ -5,11 +5,19 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
-use super::{Gateway, account::Account, batch::outgoing, fault::UNREACHABLE_WAIT, token::TokenUse};
+use super::{
+    Gateway,
+    account::Account,
+    batch::outgoing,
+    breaker::Verdict,
+    fault::UNREACHABLE_WAIT,
+    token::{NoToken, TokenUse},
+};
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
-    http::{Failure, HttpReply, HttpRequest},
+    http::{Failure, HttpReply, HttpRequest, NotSent},
     vendors::{Context, Outgoing, Placement, bounds},
 };
 
@@ -17,19 +25,35 @@ use crate::{
 enum Sent {
     /// One for each call, in its order.
     Outcomes(Vec<Observation>),
+    /// The same, though the vendor was not even tried.
+    NotTried(Vec<Observation>),
     /// The vendor did not take this token, and so did nothing.
     TokenRefused(u64),
 }
 
 impl Gateway {
     /// Hands a batch to its vendor and gives the outcome of each call, in its order. Where
-    /// something was written for all of them, that is what goes out, or nothing.
+    /// something was written for all of them, that is what goes out, or nothing. `taken_up`
+    /// says that they waited for their time, and no caller for them.
     pub(super) async fn place(
         &self,
         account: &Account,
         calls: &[Call],
         written: Option<HttpRequest>,
+        taken_up: bool,
     ) -> Vec<Observation> {
+        // Before the token: that is asked for at the vendor's as well. Where nothing is sent
+        // after all it is given back.
+        let pass = match account.enter() {
+            Ok(pass) => pass,
+            Err(wait) => {
+                let now = self.inner.clock.now();
+                let shut = |call| self.while_shut(account, call, taken_up, wait, now);
+                let not_sent =
+                    |call| self.not_now(account, call, now).unwrap_or_else(|| shut(call));
+                return calls.iter().map(not_sent).collect();
+            }
+        };
         let mut refused_token = None;
         loop {
             let token = account.token(refused_token).await;
@@ -50,7 +74,13 @@ impl Gateway {
                 .send(account, &batch, written.as_ref(), token, refused_token.is_none(), now)
                 .await
             {
-                Sent::Outcomes(outcomes) => outcomes,
+                Sent::Outcomes(outcomes) => {
+                    if let Some(pass) = pass {
+                        pass.end(Verdict::of(&outcomes), Instant::now().into_std());
+                    }
+                    outcomes
+                }
+                Sent::NotTried(outcomes) => outcomes,
                 Sent::TokenRefused(generation) => {
                     refused_token = Some(generation);
                     continue;
@@ -69,26 +99,31 @@ impl Gateway {
         account: &Account,
         batch: &[Outgoing<'_>],
         written: Option<&HttpRequest>,
-        token: Result<Option<TokenUse>, CallError>,
+        token: Result<Option<TokenUse>, NoToken>,
         may_renew: bool,
         now: Timestamp,
     ) -> Sent {
-        let all = |error| Sent::Outcomes(self.all(account, batch.len(), error, now));
+        let all = |error| self.all(account, batch.len(), error, now);
         let token = match token {
             Ok(token) => token,
-            Err(error) => return all(error),
+            // One failure is one, however many wait for what comes of it.
+            Err(NoToken { error, is_shared: true }) => return Sent::NotTried(all(error)),
+            Err(NoToken { error, .. }) => return Sent::Outcomes(all(error)),
         };
         let context = Context { now, token: token.as_ref().map(|token| &token.secret) };
         let request = match written {
             Some(request) => Cow::Borrowed(request),
             None => match account.adapter().place(batch, &context) {
                 Ok(request) => Cow::Owned(request),
-                Err(fault) => return all(account.vendor_error(fault, None)),
+                Err(fault) => return Sent::NotTried(all(account.vendor_error(fault, None))),
             },
         };
         let reply = match account.line.send(&request).await {
             Ok(reply) => reply,
-            Err(failure) => return all(account.line_error(&failure)),
+            Err(failure @ Failure::NotSent { kind: NotSent::Request, .. }) => {
+                return Sent::NotTried(all(account.line_error(&failure)));
+            }
+            Err(failure) => return Sent::Outcomes(all(account.line_error(&failure))),
         };
         let placements = account.adapter().read_placement(batch, &reply);
         match token {

@@ -1,7 +1,7 @@
 //! After which refusals the next vendor of a route is tried.
 
 use super::Gateway;
-use crate::call::{Call, CallError, Cause, Dialed, Observation};
+use crate::call::{Call, CallError, Cause, Dialed, Fallback, Observation};
 
 /// What a cause means for the other vendors of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +43,18 @@ impl Gateway {
     /// What became of a call at one vendor, or that another one gets it.
     pub(super) fn or_moved_on(&self, call: &Call, outcome: Observation) -> Observation {
         let Observation::Failed(error) = outcome else { return outcome };
-        let mut configured = call
-            .fallbacks
-            .iter()
-            .filter(|fallback| self.inner.accounts.contains_key(&fallback.vendor));
-        match configured.next() {
+        match self.next_vendor(call) {
             Some(next) if moves_on(&error) => {
                 Observation::FailedOver { error, to: next.vendor.clone() }
             }
             _ => Observation::Failed(error),
         }
+    }
+
+    /// Who is tried after the call's vendor.
+    pub(super) fn next_vendor<'a>(&self, call: &'a Call) -> Option<&'a Fallback> {
+        let mut fallbacks = call.fallbacks.iter();
+        fallbacks.find(|fallback| self.inner.accounts.contains_key(&fallback.vendor))
     }
 }
 

@@ -18,11 +18,11 @@ use crate::{
 impl Gateway {
     /// Sends a batch that has its turn, and records the outcome of each call.
     pub(super) async fn hand_over(&self, batch: Batch, moved: &Moved) -> Vec<Call> {
-        let Batch { account, calls, turn, written, .. } = batch;
+        let Batch { account, calls, turn, written, taken_up, .. } = batch;
         if calls.is_empty() {
             return Vec::new();
         }
-        let outcomes = self.place(&account, &calls, written).await;
+        let outcomes = self.place(&account, &calls, written, taken_up).await;
         drop(turn);
         let at = self.inner.clock.now();
         let mut news: Vec<_> = calls

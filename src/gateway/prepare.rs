@@ -72,6 +72,7 @@ impl Gateway {
             let chosen = self.choose(route, draft, now);
             let mut call = chosen.into_call(&request_id, position, route, now);
             self.hold_until_its_turn(&mut call, route, now);
+            self.pass_over_the_shut(&mut call, route, now);
             calls.push(call);
         }
         self.refuse_suppressed(&mut calls, now).await?;

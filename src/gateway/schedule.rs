@@ -95,7 +95,9 @@ impl Gateway {
     /// place of this vendor's calls.
     async fn hand_over_in_turn(&self, account: &Arc<Account>, calls: Vec<Call>) {
         let (moved, mut arriving) = unbounded_channel();
-        let in_turn = self.clone().in_turn(cut(account, calls), moved);
+        let mut batches = cut(account, calls);
+        batches.iter_mut().for_each(|batch| batch.taken_up = true);
+        let in_turn = self.clone().in_turn(batches, moved);
         let under_way = self.inner.tasks.spawn(in_turn);
         while let Some(first) = arriving.recv().await {
             let mut some = vec![first];

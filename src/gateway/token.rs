@@ -55,10 +55,18 @@ pub(super) struct TokenUse {
     pub generation: u64,
 }
 
+/// Why there is no token.
+#[derive(Debug)]
+pub(super) struct NoToken {
+    pub error: CallError,
+    /// It was somebody else who asked for it, and who was told.
+    pub is_shared: bool,
+}
+
 impl Account {
     /// The token to send; none for vendors without. `refused` names a token that the
     /// vendor did not take: it is not given again.
-    pub(super) async fn token(&self, refused: Option<u64>) -> Result<Option<TokenUse>, CallError> {
+    pub(super) async fn token(&self, refused: Option<u64>) -> Result<Option<TokenUse>, NoToken> {
         let Some(request) = self.adapter().token_request() else {
             return Ok(None);
         };
@@ -67,7 +75,7 @@ impl Account {
         if let Some((at, error)) = &state.failed
             && *at >= asked_at
         {
-            return Err(error.clone());
+            return Err(NoToken { error: error.clone(), is_shared: true });
         }
         let generation = state.held.as_ref().map_or(0, |h| h.generation);
         if let Some(h) = &state.held
@@ -80,7 +88,7 @@ impl Account {
             Ok(token) => token,
             Err(error) => {
                 state.failed = Some((Instant::now(), error.clone()));
-                return Err(error);
+                return Err(NoToken { error, is_shared: false });
             }
         };
         let generation = generation + 1;

@@ -12,8 +12,9 @@ use crate::{
     still::{Canned, Outcome, Still, sizes, takes_all, text},
 };
 
+/// Every call is tried, however many fail.
 fn both() -> String {
-    text(&[("mobtexting", "one", ""), ("phonon-multicast", "two", "")])
+    text(&[("mobtexting", "one", "breaker = false"), ("phonon-multicast", "two", "")])
 }
 
 #[tokio::test(start_paused = true)]

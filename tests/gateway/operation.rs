@@ -111,7 +111,7 @@ async fn vendors_are_listed_with_what_they_can_do_and_how_they_are() {
     assert!(!vendor("phonon-bulk").capabilities.unwrap().pull_results);
     assert!(vendor("mobtexting").capabilities.unwrap().audio);
     let health = vendor("knovvu").health.clone().unwrap();
-    assert_eq!(health.breaker(), BreakerState::Unspecified);
+    assert_eq!(health.breaker(), BreakerState::Closed);
     assert!(health.last_success_time.is_some() && health.last_error.is_none());
     let health = vendor("mobtexting").health.clone().unwrap();
     assert_eq!(Explained::read(&health.last_error.unwrap()).code, Code::Unknown);

@@ -13,15 +13,16 @@ use tonic_types::pb;
 
 use crate::harness::{Answer, Explained, Gateway, SECURITY_ID, Stub};
 
+/// Whatever they answer, they are asked again.
 fn configuration(url: &str) -> String {
     format!(
         "[vendors.phonon]\nkind = \"phonon\"\nproduct = \"outbound\"\nbase_url = \"{url}\"\n\
-         security_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"\n\n\
+         security_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"\nbreaker = false\n\n\
          [vendors.mobtexting]\nkind = \"mobtexting\"\nbase_url = \"{url}\"\naccess_token = \"t\"\n\
-         bridge = \"918000000001\"\nflow_id = \"77\"\n\n\
+         bridge = \"918000000001\"\nflow_id = \"77\"\nbreaker = false\n\n\
          [vendors.knovvu]\nkind = \"knovvu\"\nbase_url = \"{url}\"\nproject = \"P\"\naccess_token = \"t\"\n\
          scenario_path = \"https://ivr.example.test/s\"\norchestrator_url = \"https://o.example.test\"\n\
-         display_number = \"200\"\n\n\
+         display_number = \"200\"\nbreaker = false\n\n\
          [routes.phonon]\nvendors = [\"phonon\"]\n[routes.mobtexting]\nvendors = [\"mobtexting\"]\n\
          [routes.knovvu]\nvendors = [\"knovvu\"]\n"
     )

@@ -44,7 +44,10 @@ pub fn config(rng: &mut Rng) -> &'static Config {
 fn read(max_in_flight: u32, knovvu: &str) -> Config {
     let limits = format!(
         "timeout = \"2s\"\nconnect_timeout = \"1s\"\npoll_interval = \"5s\"\ngive_up_after = \"2m\"\n\
-         max_in_flight = {max_in_flight}\nrate = {{ requests = 1000, per = \"1s\" }}"
+         max_in_flight = {max_in_flight}\nrate = {{ requests = 1000, per = \"1s\" }}\n\
+         breaker = {}",
+        // Some open again and again.
+        if max_in_flight == 2 { "{ failures = 1, pause = \"2s\" }" } else { "true" }
     );
     let text = include_str!("house.toml").replace("{limits}", &limits).replace("{knovvu}", knovvu);
     Config::parse(&text, Path::new("."), &|_| None).unwrap_or_else(|wrong| panic!("{wrong}"))

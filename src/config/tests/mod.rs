@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{Config, ConfigError, Listen, Problems, Rate};
+use super::{Breaker, Config, ConfigError, Listen, Problems, Rate};
 use crate::call::Script;
 
 mod toy;
@@ -123,8 +123,26 @@ fn what_is_left_out_has_a_default() {
     assert_eq!((vendor.rate, vendor.max_in_flight), (rate, 7));
     assert_eq!(vendor.poll_interval, Duration::from_secs(11));
     assert_eq!(vendor.give_up_after, Duration::from_secs(3_600));
+    assert_eq!(vendor.breaker, Some(Breaker { failures: 5, pause: Duration::from_secs(30) }));
     let route = &config.routes["r"];
     assert!(route.caller_id.is_none() && route.script.is_none());
+}
+
+#[test]
+fn a_breaker_is_set_or_turned_off() {
+    let breaker =
+        |failures, seconds| Some(Breaker { failures, pause: Duration::from_secs(seconds) });
+    for (text, expected) in [
+        ("breaker = { failures = 3, pause = \"1m\" }", breaker(3, 60)),
+        ("breaker = { pause = \"2s\" }", breaker(5, 2)),
+        ("breaker = { failures = 1 }", breaker(1, 30)),
+        ("breaker = {}", breaker(5, 30)),
+        ("breaker = true", breaker(5, 30)),
+        ("breaker = false", None),
+    ] {
+        let config = parse(&with("", text, "")).unwrap();
+        assert_eq!(config.vendors["a"].breaker, expected, "{text}");
+    }
 }
 
 #[test]
@@ -242,6 +260,30 @@ fn each_wrong_value_says_what_was_expected() {
             "6 vendors.a.rate.pr: is not a key here; did you mean per?",
         ),
         ("", "rate = 5", "", "6 vendors.a.rate: is an integer; expected a table"),
+        (
+            "",
+            "breaker = \"off\"",
+            "",
+            "6 vendors.a.breaker: is a string; expected false, or a table such as { failures = 5, pause = \"30s\" }",
+        ),
+        (
+            "",
+            "breaker = { failures = 0 }",
+            "",
+            "6 vendors.a.breaker.failures: is 0; expected a whole number from 1 to 1000",
+        ),
+        (
+            "",
+            "breaker = { pause = 30 }",
+            "",
+            "6 vendors.a.breaker.pause: is an integer; expected a time with its unit from 100ms to 1h",
+        ),
+        (
+            "",
+            "breaker = { failure = 3 }",
+            "",
+            "6 vendors.a.breaker.failure: is not a key here; did you mean failures?",
+        ),
         ("", "max_in_flight = 1001", "", "6 vendors.a.max_in_flight: is 1001; expected a whole"),
         ("", "max_in_flight = 1.5", "", "6 vendors.a.max_in_flight: is a float; expected a whole"),
         ("", "ca_file = \"no.pem\"", "", "6 vendors.a.ca_file: can't read /nonexistent/no.pem"),
