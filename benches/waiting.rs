@@ -16,10 +16,8 @@
 )]
 
 use std::{
-    fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed},
@@ -36,9 +34,11 @@ use dialplane::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
-use tonic::transport::{Channel, Endpoint};
 
-const SECURITY_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+use house::Process;
+
+#[allow(dead_code, unused_imports, reason = "no bench uses all of it")]
+mod house;
 
 /// When the call with a number is to go, and how late it did, in microseconds.
 struct Town {
@@ -46,6 +46,9 @@ struct Town {
     late: Vec<AtomicI64>,
     requests: AtomicUsize,
 }
+
+/// Before the index in the numbers of calls that wait.
+const PREFIX: &str = "9198";
 
 const NOT_DIALLED: i64 = i64::MIN;
 
@@ -56,8 +59,10 @@ impl Town {
     }
 
     fn rings(&self, number: &str) {
+        // Whoever starts a gateway tries it with another.
+        let Some(index) = number.strip_prefix(PREFIX) else { return };
         let now = Timestamp::now().as_microsecond();
-        let index: usize = number[number.len() - 8..].parse().unwrap();
+        let index: usize = index.parse().unwrap();
         let before = self.late[index].swap(now - self.starts[index].load(Relaxed), Relaxed);
         assert_eq!(before, NOT_DIALLED, "dialled twice");
     }
@@ -80,129 +85,39 @@ fn told(late: &[f64]) -> String {
     format!("p50 {:.1} ms, p99 {:.1} ms, last {:.1} ms", at(0.5), at(0.99), at(1.0))
 }
 
-/// The gateway's process; ended with the value.
-struct Gateway {
-    process: Child,
-    grpc: SocketAddr,
-    config: PathBuf,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Gateway {
-    async fn start(directory: &Path, vendors: SocketAddr) -> Self {
-        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let config = directory.join("waiting.toml");
-        // Nobody asks about these calls, and no limit is met.
-        let every = "poll_interval = \"1d\"\nmax_in_flight = 64\n\
-                     rate = { calls = 1000000, requests = 1000000, per = \"1s\" }\n";
-        let text = format!(
-            "[server]\nlisten = \"{grpc}\"\n[ledger]\nurl = \"sqlite:{}\"\n\
-             [vendors.mobtexting]\nkind = \"mobtexting\"\nbase_url = \"http://{vendors}/\"\n\
-             access_token = \"token\"\nbridge = \"918000000001\"\nflow_id = \"77\"\n{every}\
-             [vendors.phonon]\nkind = \"phonon\"\nproduct = \"multicast\"\nlane = \"realtime\"\n\
-             base_url = \"http://{vendors}\"\nsecurity_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"\n{every}\
-             [routes.mobtexting]\nvendors = [\"mobtexting\"]\n[routes.phonon]\nvendors = [\"phonon\"]\n",
-            directory.join("calls.db").display()
-        );
-        fs::write(&config, text).unwrap();
-        let mut gateway = Self { process: serve(&config), grpc, config };
-        gateway.serving().await;
-        gateway
-    }
-
-    /// Killed and started again. Gives how long that takes until calls are answered.
-    async fn restarted(&mut self) -> Duration {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        let begun = Instant::now();
-        self.process = serve(&self.config);
-        self.serving().await;
-        begun.elapsed()
-    }
-
-    async fn serving(&mut self) {
-        for _ in 0..5_000 {
-            if let Some(channel) = self.channel().await {
-                let list = proto::ListVendorsRequest {};
-                if CallServiceClient::new(channel).list_vendors(list).await.is_ok() {
-                    return;
-                }
-            }
-            sleep(Duration::from_millis(2)).await;
-        }
-        panic!("the gateway does not listen");
-    }
-
-    async fn channel(&self) -> Option<Channel> {
-        Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap().connect().await.ok()
-    }
-
-    /// Resident, in MB.
-    fn memory(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1_024.0
-    }
-
-    /// Time on a processor so far.
-    fn busy(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
-        let fields: Vec<_> = stat[stat.rfind(')').unwrap()..].split_whitespace().collect();
-        let ticks: u64 = fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap();
-        // A hundred a second on every Linux there is.
-        Duration::from_millis(ticks * 10)
-    }
-
-    /// Schedules these calls, `batch` in each request.
-    async fn schedule(
-        &self,
-        route: &str,
-        town: &Town,
-        calls: std::ops::Range<usize>,
-        batch: usize,
-        start: impl Fn(usize) -> Timestamp,
-    ) {
-        let mut client = CallServiceClient::new(self.channel().await.unwrap());
-        for first in calls.clone().step_by(batch) {
-            let specs = (first..(first + batch).min(calls.end)).map(|index| {
-                let start = start(index);
-                town.starts[index].store(start.as_microsecond(), Relaxed);
-                CallSpec {
-                    to: vec![format!("+9199{index:08}")],
-                    client_reference: format!("order-{index}"),
-                    variables: [("name".to_owned(), "Asha".to_owned())].into(),
-                    start_time: Some(prost_types::Timestamp {
-                        seconds: start.as_second(),
-                        nanos: start.subsec_nanosecond(),
-                    }),
-                    ..Default::default()
-                }
-            });
-            let request = CreateCallsRequest {
-                route: route.to_owned(),
-                calls: specs.collect(),
+/// Schedules these calls, `batch` in each request.
+async fn schedule(
+    gateway: &Process,
+    route: &str,
+    town: &Town,
+    calls: std::ops::Range<usize>,
+    batch: usize,
+    start: impl Fn(usize) -> Timestamp,
+) {
+    let mut client = CallServiceClient::new(gateway.channel().await.unwrap());
+    for first in calls.clone().step_by(batch) {
+        let specs = (first..(first + batch).min(calls.end)).map(|index| {
+            let start = start(index);
+            town.starts[index].store(start.as_microsecond(), Relaxed);
+            CallSpec {
+                to: vec![format!("+{PREFIX}{index:08}")],
+                client_reference: format!("order-{index}"),
+                variables: [("name".to_owned(), "Asha".to_owned())].into(),
+                start_time: Some(prost_types::Timestamp {
+                    seconds: start.as_second(),
+                    nanos: start.subsec_nanosecond(),
+                }),
                 ..Default::default()
-            };
-            let answer = client.create_calls(request).await.unwrap().into_inner();
-            assert!(answer.calls.iter().all(|call| call.state() == proto::CallState::Scheduled));
-        }
+            }
+        });
+        let request = CreateCallsRequest {
+            route: route.to_owned(),
+            calls: specs.collect(),
+            ..Default::default()
+        };
+        let answer = client.create_calls(request).await.unwrap().into_inner();
+        assert!(answer.calls.iter().all(|call| call.state() == proto::CallState::Scheduled));
     }
-}
-
-fn serve(config: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_dialplane"))
-        .args(["serve", "--config"])
-        .arg(config)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
 }
 
 #[tokio::main]
@@ -216,21 +131,27 @@ async fn main() {
     let (few, many) = (all / 20, all);
     let town = Town::new(few + many + many);
     let vendors = vendors(Arc::clone(&town)).await;
-    let mut gateway = Gateway::start(directory.path(), vendors).await;
-    let idle = gateway.memory();
+    let ledger = format!("sqlite:{}", directory.path().join("calls.db").display());
+    let start = || Process::gateway(directory.path(), "waiting", &ledger, vendors);
+    let gateway = start().await;
+    let idle = megabytes(&gateway);
 
     // Far off, so that the others are among many.
     let far = Timestamp::now() + SignedDuration::from_hours(10);
     let spread = |index: usize| far + SignedDuration::from_millis(index as i64);
     let later = few + many..few + many + many - few;
     let begun = Instant::now();
-    gateway.schedule("mobtexting", &town, later.clone(), 500, spread).await;
+    schedule(&gateway, "mobtexting", &town, later.clone(), 500, spread).await;
     let rate = later.len() as f64 / begun.elapsed().as_secs_f64();
     println!("{} calls scheduled, {rate:.0} a second", later.len());
-    println!("resident: {idle:.1} MB before, {:.1} MB after", gateway.memory());
-    let restart = gateway.restarted().await;
-    println!("killed and started again: serving after {:.0} ms", restart.as_secs_f64() * 1e3);
-    println!("resident after the restart: {:.1} MB", gateway.memory());
+    println!("resident: {idle:.1} MB before, {:.1} MB after", megabytes(&gateway));
+    // Killed, for two don't share a ledger.
+    drop(gateway);
+    let gateway = start().await;
+    let restart = gateway.started.as_secs_f64() * 1e3;
+    println!("killed and started again: first call placed after {restart:.0} ms");
+    town.requests.store(0, Relaxed);
+    println!("resident after the restart: {:.1} MB", megabytes(&gateway));
     let busy = gateway.busy();
     sleep(Duration::from_secs(if quick { 1 } else { 10 })).await;
     println!("on a processor while all wait: {:?} in 10 s", gateway.busy() - busy);
@@ -238,7 +159,7 @@ async fn main() {
     // A few each moment, as they come in the life of a service.
     let soon = Timestamp::now() + SignedDuration::from_secs(5);
     let each = |index: usize| soon + SignedDuration::from_millis(index as i64 * 4);
-    gateway.schedule("mobtexting", &town, 0..few, 500, each).await;
+    schedule(&gateway, "mobtexting", &town, 0..few, 500, each).await;
     let busy = gateway.busy();
     let late = town.lateness(0..few).await;
     let busy = (gateway.busy() - busy).as_secs_f64() * 1e6 / few as f64;
@@ -250,7 +171,7 @@ async fn main() {
 
     // All at the same moment.
     let moment = Timestamp::now() + SignedDuration::from_secs(if quick { 3 } else { 20 });
-    gateway.schedule("phonon", &town, few..few + many, 500, |_| moment).await;
+    schedule(&gateway, "phonon", &town, few..few + many, 500, |_| moment).await;
     assert!(Timestamp::now() < moment, "they were to be scheduled by then");
     let late = town.lateness(few..few + many).await;
     println!(
@@ -258,7 +179,11 @@ async fn main() {
         told(&late),
         town.requests.load(Relaxed)
     );
-    println!("resident then: {:.1} MB", gateway.memory());
+    println!("resident then: {:.1} MB", megabytes(&gateway));
+}
+
+fn megabytes(gateway: &Process) -> f64 {
+    gateway.memory() as f64 / 1_048_576.0
 }
 
 /// What the ledger takes to look whether calls are due, and to take them up.
