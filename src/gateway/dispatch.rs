@@ -301,11 +301,12 @@ impl Gateway {
         others
     }
 
+    /// Records in the background what is to wait again, and goes on with what is ours of it.
     pub(super) async fn put_back_later(self, mut news: Vec<News>) {
         match self.insist_on(Duration::MAX, &mut news).await {
             Ok(calls) => drop(self.dispatch_again(ours_again(&news, calls).0).await),
             Err(error) => {
-                tracing::error!(%error, calls = news.len(), "calls that were claimed twice stay as they are");
+                tracing::error!(%error, calls = news.len(), "calls that were to wait again stay as they are");
             }
         }
     }
