@@ -75,6 +75,9 @@ pub struct VendorConfig {
     pub give_up_after: Duration,
     /// When nothing is sent to it for a while; none means never.
     pub breaker: Option<Breaker>,
+    /// How long a call waits at most for others that go with it in one exchange; zero means
+    /// that no request's calls go together with another's.
+    pub max_delay: Duration,
 }
 
 /// When a vendor that fails is left alone.
@@ -131,6 +134,8 @@ pub struct Route {
     pub outside_window: OutsideWindow,
     /// Who holds a call until its start time.
     pub schedule: Schedule,
+    /// Calls for which the vendor has no room now wait in the ledger, and nobody for them.
+    pub queue: bool,
 }
 
 /// What becomes of a call that a route's window does not allow yet.

@@ -22,6 +22,7 @@ pub(super) fn read(vendors: &Vendors<'_>, name: &str, mut section: Section<'_>) 
     let window = section.section("window").and_then(window::read);
     let outside_window = read_outside_window(&mut section);
     let schedule = read_schedule(&mut section);
+    let queue = section.boolean("queue").unwrap_or_default();
 
     if caller_id.is_some() && none_can(vendors, &names, |can| can.caller_id) {
         section.problem(
@@ -56,6 +57,7 @@ pub(super) fn read(vendors: &Vendors<'_>, name: &str, mut section: Section<'_>) 
         window,
         outside_window,
         schedule,
+        queue,
     }
 }
 

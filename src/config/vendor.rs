@@ -15,6 +15,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_millis(5);
 
 /// Reads one vendor. Gives nothing when there was a mistake, which is noted then.
 pub(super) fn read(
@@ -40,6 +41,7 @@ pub(super) fn read(
     let poll_interval = section.duration("poll_interval", 100 * MILLISECOND..=DAY);
     let give_up_after = section.duration("give_up_after", SECOND..=30 * DAY);
     let breaker = breaker(&mut section);
+    let max_delay = max_delay(&mut section);
     // Which keys there are is known only once the kind is.
     if registration.is_some() {
         section.finish();
@@ -57,6 +59,7 @@ pub(super) fn read(
         poll_interval: poll_interval.unwrap_or(limits.poll_interval),
         give_up_after: give_up_after.unwrap_or(limits.give_up_after),
         breaker,
+        max_delay: max_delay.unwrap_or(MAX_DELAY),
     })
 }
 
@@ -144,6 +147,18 @@ fn breaker(section: &mut Section<'_>) -> Option<Breaker> {
         failures: failures.unwrap_or(by_default.failures),
         pause: pause.unwrap_or(by_default.pause),
     })
+}
+
+fn max_delay(section: &mut Section<'_>) -> Option<Duration> {
+    let mut inner = section.section("batch")?;
+    // The only length of time that needs no unit.
+    let delay = if inner.has("max_delay") && !inner.is_string("max_delay") {
+        inner.integer("max_delay", 0..=0).map(|_| Duration::ZERO)
+    } else {
+        inner.duration("max_delay", Duration::ZERO..=SECOND)
+    };
+    inner.finish();
+    delay
 }
 
 fn default_rate(limits: &DefaultLimits) -> Rate {

@@ -58,6 +58,8 @@ impl Gateway {
             Ok(Recorded::Before(record)) => {
                 return self.replay(&request_id, &fingerprint, record).await;
             }
+            // Only of one that is recorded beside others.
+            Ok(Recorded::Left) => return Err(GatewayError::Broken),
             Err(error) => {
                 if matches!(error, LedgerError::Uncertain(_)) {
                     let place = self.clone().place_if_recorded(calls, waiting);

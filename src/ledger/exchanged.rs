@@ -18,8 +18,9 @@ pub struct NewRequest {
     pub create_time: Timestamp,
     /// Its calls, in its order: [`Call::position`] counts from 0 without gaps.
     pub calls: Vec<Call>,
-    /// What is about to be sent of them: of calls that are dispatching, each in one entry at
-    /// most. Other calls that an entry names do not keep it.
+    /// What is about to be sent of them, and of those that are recorded together with them: of
+    /// calls that are dispatching, each in one entry at most. Other calls that an entry names
+    /// do not keep it.
     pub outbox: Vec<OutboxEntry>,
 }
 
@@ -37,13 +38,15 @@ pub struct OutboxEntry {
     pub letter: Vec<u8>,
 }
 
-/// What became of [`Ledger::record`].
+/// What became of a request in [`Ledger::record_all`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     /// It is on disk.
     New,
     /// The id was used before.
     Before(RequestRecord),
+    /// It is not, because the id of another one was used before. Without that one it may be.
+    Left,
 }
 
 /// What is kept of a request.

@@ -31,10 +31,18 @@ pub use exchanged::{
 /// What every implementation does is held down by the suite in `tests/ledger`.
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync + 'static {
-    /// Records a request and all its calls, unless its id was used before; then nothing
-    /// is changed, whatever the calls are. Of several at once with the same id one
-    /// records.
-    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError>;
+    /// Records requests with all their calls, unless an id was used before; then nothing
+    /// is changed, whatever the calls are: those whose id it was are told so, and the others
+    /// are [`Recorded::Left`]. Of several at once with the same id one records; in one change
+    /// there may be no two of them. An outbox entry of any of the requests may name calls of
+    /// all of them. What came of each, in their order.
+    async fn record_all(&self, requests: Vec<NewRequest>) -> Result<Vec<Recorded>, LedgerError>;
+
+    /// The same of a single one.
+    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
+        let recorded = self.record_all(vec![request]).await?.pop();
+        recorded.ok_or_else(|| LedgerError::Failed("nothing was said of a request".to_owned()))
+    }
 
     /// What is known of a request id.
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError>;

@@ -57,8 +57,15 @@ pub trait Vendor: Debug + Send + Sync {
     /// be known without asking it. Fields are relative to the call.
     fn check(&self, order: &Order) -> Vec<Objection>;
 
+    /// What orders that may go together in one exchange have in common, such as their flow.
+    fn group<'a>(&'a self, order: &'a Order) -> &'a str {
+        let _ = order;
+        ""
+    }
+
     /// Which orders go together in one exchange, by index: each index once, none left
-    /// out, within the vendor's limits of number and size.
+    /// out, within the vendor's limits of number and size. Orders of one group that fit into
+    /// one exchange are in one.
     fn batches(&self, orders: &[Outgoing<'_>]) -> Vec<Vec<usize>>;
 
     /// The request that places a batch.

@@ -171,10 +171,10 @@ impl Ledger for Watched {
         Ok(dropped)
     }
 
-    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
+    async fn record_all(&self, requests: Vec<NewRequest>) -> Result<Vec<Recorded>, LedgerError> {
         self.recording.pass().await;
         fail(&self.refusals)?;
-        self.make("record", self.sqlite.record(request)).await
+        self.make("record", self.sqlite.record_all(requests)).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {

@@ -36,6 +36,7 @@ macro_rules! behaviours {
     ($open:path) => {
         behaviours! { $open:
             a_request_is_recorded_once,
+            requests_are_recorded_together_or_not_at_all,
             a_request_without_calls_is_one,
             everything_known_of_a_call_comes_back,
             of_many_at_once_one_records,
@@ -121,6 +122,34 @@ pub async fn a_request_is_recorded_once(ledger: Shared) {
     assert_eq!((page.calls.len(), page.not_found.len()), (0, 3));
 }
 
+pub async fn requests_are_recorded_together_or_not_at_all(ledger: Shared) {
+    assert_eq!(ledger.record_all(Vec::new()).await.unwrap(), []);
+    let known = request(1);
+    ledger.record(known.clone()).await.unwrap();
+    let mut pair: Vec<_> = (0..2).map(|_| dispatching(2, 2)).collect();
+    // One exchange for the calls of both.
+    let calls: Vec<_> = pair.iter().flat_map(|request| request.calls.clone()).collect();
+    let both = entry(&calls, "to both");
+    pair[0].outbox = Vec::new();
+    pair[1].outbox = vec![both.clone()];
+    let mut again = request(3);
+    again.id = known.id.clone();
+    let three = vec![pair[0].clone(), again, pair[1].clone()];
+    let recorded = ledger.record_all(three).await.unwrap();
+    let before = RequestRecord { fingerprint: fingerprint(7), create_time: at(0), calls: 1 };
+    assert_eq!(recorded, [Recorded::Left, Recorded::Before(before), Recorded::Left]);
+    assert_eq!(ledger.request(&pair[0].id).await.unwrap(), None);
+    assert_eq!(ledger.request(&pair[1].id).await.unwrap(), None);
+    assert!(ledger.outbox(vec![calls[0].id]).await.unwrap().is_empty());
+    assert_eq!(calls_of(&*ledger, &known.id).await, known.calls);
+    // Without it they are.
+    assert_eq!(ledger.record_all(pair.clone()).await.unwrap(), [Recorded::New, Recorded::New]);
+    for request in &pair {
+        assert_eq!(calls_of(&*ledger, &request.id).await, request.calls);
+    }
+    assert_eq!(ledger.outbox(vec![calls[3].id, calls[0].id]).await.unwrap(), [both]);
+}
+
 pub async fn a_request_without_calls_is_one(ledger: Shared) {
     let empty = request(0);
     assert_eq!(ledger.record(empty.clone()).await.unwrap(), Recorded::New);
@@ -160,6 +189,7 @@ pub async fn of_many_at_once_one_records(ledger: Shared) {
         match task.await.unwrap() {
             (request, Recorded::New) => winners.push(request),
             (_, Recorded::Before(record)) => losers.push(record),
+            (_, Recorded::Left) => panic!("it was alone"),
         }
     }
     assert_eq!((winners.len(), losers.len()), (1, 31));

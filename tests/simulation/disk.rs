@@ -88,16 +88,17 @@ fn number(call: &Call) -> String {
 
 #[async_trait]
 impl Ledger for Shaky {
-    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
+    async fn record_all(&self, requests: Vec<NewRequest>) -> Result<Vec<Recorded>, LedgerError> {
         let forgets = self.world.state().mischief == Some(Mischief::Forgotten);
         if forgets {
-            return Ok(Recorded::New);
+            return Ok(vec![Recorded::New; requests.len()]);
         }
         let record = async {
-            let begun = request.calls.iter().filter(|c| c.state == CallState::Dispatching);
+            let calls = requests.iter().flat_map(|request| &request.calls);
+            let begun = calls.filter(|call| call.state == CallState::Dispatching);
             let begun: Vec<_> = begun.map(|call| (number(call), call.create_time)).collect();
-            let done = self.sqlite.record(request).await;
-            if matches!(done, Ok(Recorded::New)) {
+            let done = self.sqlite.record_all(requests).await;
+            if done.as_ref().is_ok_and(|recorded| recorded.contains(&Recorded::New)) {
                 let timing = &mut self.world.state().checker.timing;
                 begun.iter().for_each(|(number, at)| timing.begun(number, *at));
             }

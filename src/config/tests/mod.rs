@@ -146,6 +146,25 @@ fn a_breaker_is_set_or_turned_off() {
 }
 
 #[test]
+fn calls_wait_five_milliseconds_for_others_unless_told_otherwise() {
+    for (text, milliseconds) in [
+        ("", 5),
+        ("batch = {}", 5),
+        ("batch = { max_delay = \"20ms\" }", 20),
+        ("batch.max_delay = \"1s\"", 1_000),
+        ("batch.max_delay = \"0ms\"", 0),
+        ("batch.max_delay = 0", 0),
+    ] {
+        let config = parse(&with("", text, "")).unwrap();
+        assert_eq!(config.vendors["a"].max_delay, Duration::from_millis(milliseconds), "{text}");
+    }
+    for text in ["batch = 5", "batch.max_delay = 5", "batch.max_delay = \"2s\"", "batch.delay = 0"]
+    {
+        assert!(parse(&with("", text, "")).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn every_mistake_is_told_at_once() {
     let text = r#"[server]
 listen = "0.0.0.0:50051"

@@ -19,8 +19,37 @@ use crate::{
     ledger::{Claim, LedgerError, NewRequest, News, OutboxEntry, Recorded},
 };
 
-/// Records a request, or gives what is known of its id.
-pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded, Trouble> {
+/// Records requests, or none of them where one was there before.
+pub fn record_all(
+    connection: &Connection,
+    requests: &[NewRequest],
+) -> Result<Vec<Recorded>, Trouble> {
+    let mut keys = Vec::with_capacity(requests.len());
+    for request in requests {
+        keys.push(insert_request(connection, request)?);
+    }
+    if keys.iter().any(Option::is_none) {
+        return leave(connection, requests, &keys);
+    }
+    let all = || requests.iter().flat_map(|request| &request.calls);
+    let about_to = all().filter(|call| outbox::is_needed(call.state));
+    let mut about_to: HashSet<_> = about_to.map(|call| call.id).collect();
+    let mut entries = HashMap::new();
+    for entry in requests.iter().flat_map(|request| &request.outbox) {
+        if let Some((key, members)) = outbox::keep(connection, entry, &mut about_to)? {
+            entries.extend(members.into_iter().map(|id| (id, key)));
+        }
+    }
+    for (request, key) in requests.iter().zip(keys) {
+        for call in &request.calls {
+            insert_call(connection, call, key, entries.get(&call.id).copied())?;
+        }
+    }
+    Ok(vec![Recorded::New; requests.len()])
+}
+
+/// A request's key, or none when its id is there.
+fn insert_request(connection: &Connection, request: &NewRequest) -> Result<Option<i64>, Trouble> {
     let inserted = connection.prepare_cached(sql::INSERT_REQUEST)?.execute((
         request.id.as_str(),
         request.fingerprint.digest,
@@ -29,39 +58,56 @@ pub fn record(connection: &Connection, request: &NewRequest) -> Result<Recorded,
         &request.fingerprint.fields,
         due::milliseconds(request.create_time),
     ))?;
-    if inserted == 0 {
+    Ok((inserted > 0).then(|| connection.last_insert_rowid()))
+}
+
+fn insert_call(
+    connection: &Connection,
+    call: &Call,
+    request: Option<i64>,
+    entry: Option<i64>,
+) -> Result<(), Trouble> {
+    connection.prepare_cached(sql::INSERT_CALL)?.execute((
+        call.id.as_bytes(),
+        request,
+        call.position,
+        call.order.client_reference.as_ref().map(ClientReference::as_str),
+        &call.vendor,
+        &call.vendor_call_id,
+        code(call.state),
+        row::document(call)?,
+        due::column(call),
+        entry,
+        held::column(call),
+    ))?;
+    note(connection, connection.last_insert_rowid(), call)
+}
+
+/// Takes requests out again that have no calls yet, and tells which were there before.
+fn leave(
+    connection: &Connection,
+    requests: &[NewRequest],
+    keys: &[Option<i64>],
+) -> Result<Vec<Recorded>, Trouble> {
+    let mut recorded = Vec::with_capacity(requests.len());
+    for (request, key) in requests.iter().zip(keys) {
+        if key.is_some() {
+            recorded.push(Recorded::Left);
+            continue;
+        }
         let before = read::request(connection, &request.id)?;
-        return before.map(|(_, record)| Recorded::Before(record)).ok_or_else(|| {
-            LedgerError::Failed(format!("request {} is there and is not", request.id)).into()
+        recorded.push(match before {
+            Some((key, record)) if !keys.contains(&Some(key)) => Recorded::Before(record),
+            _ => {
+                let reason = format!("request {} is there and is not", request.id);
+                return Err(LedgerError::Failed(reason).into());
+            }
         });
     }
-    let key = connection.last_insert_rowid();
-    let about_to = request.calls.iter().filter(|call| outbox::is_needed(call.state));
-    let mut about_to: HashSet<_> = about_to.map(|call| call.id).collect();
-    let mut entries = HashMap::new();
-    for entry in &request.outbox {
-        if let Some((key, members)) = outbox::keep(connection, entry, &mut about_to)? {
-            entries.extend(members.into_iter().map(|id| (id, key)));
-        }
+    for key in keys.iter().flatten() {
+        connection.prepare_cached(sql::DELETE_REQUEST)?.execute([key])?;
     }
-    let mut insert = connection.prepare_cached(sql::INSERT_CALL)?;
-    for call in &request.calls {
-        insert.execute((
-            call.id.as_bytes(),
-            key,
-            call.position,
-            call.order.client_reference.as_ref().map(ClientReference::as_str),
-            &call.vendor,
-            &call.vendor_call_id,
-            code(call.state),
-            row::document(call)?,
-            due::column(call),
-            entries.get(&call.id),
-            held::column(call),
-        ))?;
-        note(connection, connection.last_insert_rowid(), call)?;
-    }
-    Ok(Recorded::New)
+    Ok(recorded)
 }
 
 /// Applies news, each to the call as the ones before left it.

@@ -19,10 +19,13 @@ use crate::{
 
 #[async_trait]
 impl Ledger for SqliteLedger {
-    async fn record(&self, request: NewRequest) -> Result<Recorded, LedgerError> {
-        let weight = request.calls.len();
+    async fn record_all(&self, requests: Vec<NewRequest>) -> Result<Vec<Recorded>, LedgerError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let weight = requests.iter().map(|request| request.calls.len()).sum();
         self.change(&self.new_calls, MAX_NEW_CALLS, weight, move |connection| {
-            change::record(connection, &request)
+            change::record_all(connection, &requests)
         })
         .await
     }

@@ -111,6 +111,10 @@ impl Vendor for Phonon {
         place::check(&self.settings, order)
     }
 
+    fn group<'a>(&'a self, order: &'a Order) -> &'a str {
+        place::flow_of(&self.settings, order.script.as_ref()).unwrap_or_default()
+    }
+
     fn batches(&self, orders: &[Outgoing<'_>]) -> Vec<Vec<usize>> {
         place::batches(&self.settings, orders)
     }

@@ -26,7 +26,7 @@ fn no_statement_walks_through_a_table() {
     for mut sample in [sample(3), sample(1)] {
         sample.calls[0].state = CallState::Dispatching;
         sample.outbox = vec![entry(&sample)];
-        change::record(&connection, &sample).unwrap();
+        change::record_all(&connection, &[sample]).unwrap();
     }
     // The second time with what SQLite makes of two small tables.
     for prepare in ["", "ANALYZE"] {
@@ -185,7 +185,7 @@ fn a_name_is_only_ever_a_path() {
 fn a_statement_is_planned_once() {
     let connection = open::memory().unwrap();
     for sample in [sample(1), sample(1), sample(1)] {
-        change::record(&connection, &sample).unwrap();
+        change::record_all(&connection, std::slice::from_ref(&sample)).unwrap();
         let start = Position { entries: 0, within: None };
         let reference = sample.calls[0].order.client_reference.clone().unwrap();
         for selector in [
