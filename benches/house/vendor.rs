@@ -6,10 +6,11 @@ use std::{
     fmt::Write,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
+    time::Instant,
 };
 
 use http_body_util::{BodyExt, Full};
@@ -31,6 +32,8 @@ pub struct Vendor {
 struct Counts {
     requests: AtomicU64,
     calls: AtomicU64,
+    /// When each request came, while somebody wants to know.
+    arrivals: Mutex<Option<Vec<Instant>>>,
 }
 
 impl Vendor {
@@ -65,12 +68,25 @@ impl Vendor {
     pub fn counted(&self) -> (u64, u64) {
         (self.counts.requests.load(Relaxed), self.counts.calls.load(Relaxed))
     }
+
+    /// Notes from now on when each request comes.
+    pub fn note_arrivals(&self) {
+        *self.counts.arrivals.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// When they came, in order; that is not noted any more.
+    pub fn arrivals(&self) -> Vec<Instant> {
+        self.counts.arrivals.lock().unwrap().take().unwrap_or_default()
+    }
 }
 
 async fn answer(
     counts: &Counts,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    if let Some(arrivals) = counts.arrivals.lock().unwrap().as_mut() {
+        arrivals.push(Instant::now());
+    }
     let is_mobtexting = request.uri().path() == "/outgoing/send";
     let body = request.into_body().collect().await.unwrap().to_bytes();
     counts.requests.fetch_add(1, Relaxed);
@@ -121,11 +137,14 @@ fn phonon(counts: &Counts, body: &[u8]) -> String {
     text
 }
 
-/// Another one for each call, whatever is counted.
-struct Id(u64);
+/// Another one for each call, whatever is counted; in no order, as those of vendors.
+pub struct Id(pub u64);
 
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "00000000-0000-4000-8000-{:012x}", self.0)
+        // No two numbers give the same, for the factor is odd.
+        let [a, b, c, d] =
+            [48, 32, 16, 0].map(|by| self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> by & 0xffff);
+        write!(f, "{a:04x}{b:04x}-{c:04x}-4000-8000-{:08x}{d:04x}", self.0 >> 32)
     }
 }
