@@ -4,9 +4,10 @@
 //! is checked or kept). Each is a process of its own, in turns, with vendors that answer at once.
 //!
 //! ```text
-//! cargo bench --bench hop                    everything but `more`, some five minutes
+//! cargo bench --bench hop                    every goal, some five minutes
 //! cargo bench --bench hop -- --quick         short rounds: whether it runs, no figures
 //! cargo bench --bench hop -- --only pace     one part of it, or several: see `PARTS`
+//!                                            and `FURTHER`
 //! cargo bench --bench hop -- --only flat --ten-million
 //!                                            with 10,000,000 calls in a ledger, too
 //! cargo bench --bench hop -- --against ../before/target/release/dialplane
@@ -48,7 +49,7 @@ use goals::{
     flat::flat,
     load,
     overhead::{alone, bulk, coalesced, more, single},
-    overload::overload,
+    overload::{flood, overload},
     pace::pace,
     start::start,
 };
@@ -59,10 +60,10 @@ mod house;
 
 mod goals;
 
-/// By which one of it is chosen.
+/// The word by which one of them is chosen, and what it does.
 type Part = (&'static str, for<'a> fn(&'a mut Run) -> BoxFuture<'a, ()>);
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 8] = [
     ("coalesced", |run| Box::pin(coalesced(run))),
     ("single", |run| Box::pin(single(run))),
     ("bulk", |run| Box::pin(bulk(run))),
@@ -71,11 +72,11 @@ const PARTS: [Part; 9] = [
     ("overload", |run| Box::pin(overload(run))),
     ("start", |run| Box::pin(start(run))),
     ("flat", |run| Box::pin(flat(run))),
-    // Only when it is asked for.
-    ("more", |run| Box::pin(more(run))),
 ];
 
-const LAST: &str = "more";
+/// Only when they are asked for: no goal is set for them.
+const FURTHER: [Part; 2] =
+    [("more", |run| Box::pin(more(run))), ("flood", |run| Box::pin(flood(run)))];
 
 /// Those of which two binaries are compared. With more than 100 requests of 500 calls there
 /// would be more under way than the gateway takes: 50,000 that the ledger has not recorded yet.
@@ -131,25 +132,22 @@ async fn parts(arguments: &[&str]) {
         match *argument {
             "--quick" => quick = true,
             "--ten-million" => ten_million = true,
-            "--only" => {
-                let name = arguments.next().expect("what --only is about");
-                let part = PARTS.iter().find(|(known, _)| known == name);
-                only.push(part.unwrap_or_else(|| panic!("{name} is none of {}", names())).0);
-            }
+            "--only" => only.push(part(arguments.next().expect("what --only is about"))),
             unknown => panic!("{unknown} is not known"),
         }
     }
     let mut run = Run::new(quick, ten_million).await;
-    for (name, part) in PARTS {
-        if only.contains(&name) || (only.is_empty() && name != LAST) {
-            part(&mut run).await;
-        }
+    for (_, part) in if only.is_empty() { PARTS.to_vec() } else { only } {
+        part(&mut run).await;
     }
     run.tell();
 }
 
-fn names() -> String {
-    PARTS.map(|(name, _)| name).join(", ")
+fn part(name: &str) -> Part {
+    let all = [&PARTS[..], &FURTHER].concat();
+    let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+    let found = all.iter().find(|(known, _)| *known == name);
+    *found.unwrap_or_else(|| panic!("{name} is none of {}", names.join(", ")))
 }
 
 /// This binary against another one.

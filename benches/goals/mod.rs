@@ -105,8 +105,13 @@ impl Run {
     }
 }
 
+/// With three digits.
 fn figure(value: f64) -> String {
-    if value.abs() < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+    match value.abs() {
+        ..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
 }
 
 /// So many calls in a request, so many requests at the same time.

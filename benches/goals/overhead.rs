@@ -54,8 +54,9 @@ fn against_the_hop(
 
 /// One caller, who waits for nobody else.
 pub async fn alone(run: &mut Run) {
-    let subjects = [Bare, FILE, FILE_APART];
+    let subjects = [Bare, MEMORY, FILE, FILE_APART];
     let phonon = Cell::measure(run, load("phonon", 1, 1), &subjects).await;
+    let subjects = [Bare, FILE, FILE_APART];
     let mobtexting = Cell::measure(run, load("mobtexting", 1, 1), &subjects).await;
     tell(&[&phonon, &mobtexting]);
     for cell in [&phonon, &mobtexting] {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{AtLeast, AtMost, Run, load};
-use crate::house::{Refused, Setup};
+use crate::house::{Setup, load::Refused};
 
 const REQUESTS: usize = 10;
 const WINDOW: Duration = Duration::from_secs(1);

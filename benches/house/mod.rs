@@ -12,7 +12,7 @@ pub mod process;
 pub mod setup;
 pub mod vendor;
 
-pub use load::{Load, Placed, Refused};
+pub use load::{Load, Placed};
 pub use process::Process;
 pub use setup::Setup;
 pub use vendor::Vendor;
