@@ -100,9 +100,9 @@ async fn of(run: &Run, sustained: Load, rounds: usize) -> [Outcome; 3] {
 fn judge(run: &mut Run, route: &str, [sustained, overloaded @ ..]: &[Outcome; 3]) {
     let bound = sustained.peak() + FOR_EACH * ((TIMES - 1) * SUSTAINED) as f64;
     for ((words, ..), outcome) in KINDS[1..].iter().zip(overloaded) {
-        let what =
-            format!("overload ({route}){words}, completed against the best of {SUSTAINED} callers");
-        run.goal(&what, median(outcome.rates.clone()) / best, AtLeast(0.9), "");
+        let rates = outcome.rates.iter().zip(&sustained.rates).map(|(rate, best)| rate / best);
+        let what = format!("overload ({route}){words}, completed against {SUSTAINED} callers");
+        run.goal(&what, median(rates.collect()), AtLeast(0.9), "");
         let what = format!("overload ({route}){words}, peak of memory");
         run.goal(&what, outcome.peak(), AtMost(bound), " MB");
     }
