@@ -98,7 +98,8 @@ async fn of(run: &Run, sustained: Load, rounds: usize) -> [Outcome; 3] {
 }
 
 fn judge(run: &mut Run, route: &str, [sustained, overloaded @ ..]: &[Outcome; 3]) {
-    let bound = sustained.peak() + FOR_EACH * ((TIMES - 1) * SUSTAINED) as f64;
+    // In the first round there was no overload yet.
+    let bound = sustained.peaks[0] + FOR_EACH * ((TIMES - 1) * SUSTAINED) as f64;
     for ((words, ..), outcome) in KINDS[1..].iter().zip(overloaded) {
         let rates = outcome.rates.iter().zip(&sustained.rates).map(|(rate, best)| rate / best);
         let what = format!("overload ({route}){words}, completed against {SUSTAINED} callers");

@@ -22,6 +22,9 @@ use super::Process;
 /// Connections that callers share.
 const CONNECTIONS: usize = 8;
 
+/// After which time callers come again who are not told when to.
+const UNTOLD: Duration = Duration::from_secs(1);
+
 /// How long after its end a load is given up on: nobody is to wait for ever.
 const HANGS: Duration = Duration::from_secs(60);
 
@@ -154,7 +157,7 @@ async fn again(
         let mut next = Instant::now();
         if refused == Refused::Wait {
             let info = status.get_details_retry_info();
-            next += info.and_then(|info| info.retry_delay).expect("how long to wait");
+            next += info.and_then(|info| info.retry_delay).unwrap_or(UNTOLD);
         }
         if next >= until {
             return None;
