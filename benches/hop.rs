@@ -9,8 +9,8 @@
 //! cargo bench --bench hop -- --only pace     one part of it, or several: see `PARTS`
 //!                                            and `FURTHER`
 //! cargo bench --bench hop -- --only flat --ten-million
-//!                                            with 10,000,000 calls in a ledger, too: some
-//!                                            eight minutes more, and 14 GB of disk
+//!                                            with 10,000,000 calls in a ledger, too: five
+//!                                            to ten minutes more, and 14 GB of disk
 //! cargo bench --bench hop -- --against ../before/target/release/dialplane
 //!                                            two gateways with a ledger in a file: this one
 //!                                            and that of another binary

@@ -10,7 +10,7 @@ use dialplane::{
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use super::{Setup, Vendor, load};
+use super::{Setup, Vendor, load, vendor::Id};
 
 /// Calls in a request, each of which is a transaction.
 const REQUEST: usize = 5_000;
@@ -18,20 +18,21 @@ const REQUEST: usize = 5_000;
 const AT_ONCE: usize = 4;
 
 /// Fills a new ledger. Every call is like one that a gateway has placed, and over.
-pub async fn fill(path: &Path, calls: usize, vendor: &Vendor) {
+pub async fn fill(path: &Path, all: usize, vendor: &Vendor) {
     let example = Arc::new(example(path, vendor).await);
     let url = format!("sqlite:{}", path.display());
     let ledger = Arc::new(SqliteLedger::open(&url).unwrap());
     let mut tasks = JoinSet::new();
-    for first in (0..calls).step_by(REQUEST) {
+    for first in (0..all).step_by(REQUEST) {
         if tasks.len() == AT_ONCE {
             tasks.join_next().await.unwrap().unwrap();
         }
         let (ledger, example) = (Arc::clone(&ledger), Arc::clone(&example));
-        let numbers = first..calls.min(first + REQUEST);
+        let numbers = first..all.min(first + REQUEST);
         tasks.spawn(async move {
             let id = RequestId::generate();
-            let calls = numbers.zip(0..).map(|(number, at)| another(&example, &id, number, at));
+            let calls =
+                numbers.zip(0..).map(|(number, at)| another(&example, &id, (number, all), at));
             let request = NewRequest {
                 calls: calls.collect(),
                 id,
@@ -64,14 +65,20 @@ async fn example(path: &Path, vendor: &Vendor) -> Call {
     page.calls[0].0.clone()
 }
 
-fn another(example: &Call, request: &RequestId, number: usize, position: u32) -> Call {
+/// The call with a number, of so many.
+fn another(
+    example: &Call,
+    request: &RequestId,
+    (number, of): (usize, usize),
+    position: u32,
+) -> Call {
     let mut call = example.clone();
     let (id, to, now) =
         (CallId::generate(), format!("+9198{:08}", number % 100_000_000), Timestamp::now());
     (call.id, call.request_id, call.position) = (id, request.clone(), position);
     call.order.client_reference = Some(format!("filled-{number:09}").parse().unwrap());
     call.order.to = vec![to.parse().unwrap()];
-    call.vendor_call_id = Some(super::vendor::Id(u64::MAX - number as u64).to_string());
+    call.vendor_call_id = Some(Id::spread(number as u64, of as u64).to_string());
     (call.state, call.end_time, call.due) = (CallState::Answered, Some(now), None);
     call.attempts = vec![Attempt {
         to,
