@@ -1,20 +1,31 @@
-//! What it costs to have the gateway in between: CreateCalls over gRPC through dialplane,
-//! with its ledger in a file and in memory, against the bare hop (the same API and the same
-//! exchanges with the vendor, without anything that is checked or kept). Each is a process
-//! of its own, in turns, with vendors that answer at once.
+//! What it costs to have the gateway in between, and whether it reaches its goals: CreateCalls
+//! over gRPC through dialplane, with its ledger in a file and in memory, against the bare hop
+//! (the same API and the same exchanges with the vendor, one for each RPC, without anything that
+//! is checked or kept). Each is a process of its own, in turns, with vendors that answer at once.
 //!
 //! ```text
-//! cargo bench --bench hop                    everything, some three and a half minutes
+//! cargo bench --bench hop                    every goal, some five minutes
 //! cargo bench --bench hop -- --quick         short rounds: whether it runs, no figures
-//! cargo bench --bench hop -- --million       how it starts with a million calls, too
+//! cargo bench --bench hop -- --only pace     one part of it, or several: see `PARTS`
+//!                                            and `FURTHER`
+//! cargo bench --bench hop -- --only flat --ten-million
+//!                                            with 10,000,000 calls in a ledger, too: five
+//!                                            to ten minutes more, and 14 GB of disk
 //! cargo bench --bench hop -- --against ../before/target/release/dialplane
 //!                                            two gateways with a ledger in a file: this one
 //!                                            and that of another binary
-//! cargo bench --bench hop -- --only file/mobtexting/1/256 20
+//! cargo bench --bench hop -- --cell file/mobtexting/1/256 20
 //!                                            one cell for so many seconds, to be profiled
 //! ```
 //!
-//! What a round tells of a processor is in steps of 10 ms, so it is counted over all rounds.
+//! - Every goal is a ratio or a difference of one run, and has a line of its own at the end:
+//!   `goal: ... -> met`, or `missed`.
+//! - What a round tells of a processor (`/proc/<pid>/stat` of the gateway alone) is in steps of
+//!   10 ms, so it is counted over all rounds.
+//! - The vendors' accounts have a `rate` of 1,000,000 calls a second and 64 exchanges in flight,
+//!   which limit nothing; what an account has by default (500 calls a minute for Phonon's real
+//!   time) would. The bare hop has 64 in flight as well. Only `pace` has a rate to be kept.
+//! - Ledgers with many calls are made with the library, and lie in the target directory.
 
 #![allow(
     clippy::panic,
@@ -24,303 +35,148 @@
     clippy::indexing_slicing
 )]
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
+use std::{env, fs, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+    time::sleep,
 };
 
-use tokio::time::sleep;
-
-use house::{Load, Process, Vendor, bare, free_address, median};
+use goals::{
+    Run,
+    cells::{Bare, Cell, FILE, FILE_APART, MEMORY, Other, Sum, tell},
+    flat::flat,
+    load,
+    overhead::{alone, bulk, coalesced, more, single},
+    overload::{flood, overload},
+    pace::pace,
+    start::start,
+};
+use house::{Load, bare};
 
 #[allow(dead_code, reason = "no bench uses all of it")]
 mod house;
 
-const fn load(route: &'static str, batch: u64, callers: usize) -> Load {
-    Load { route, batch, callers }
-}
+mod goals;
 
-// With more than 100 requests of 500 calls there would be more under way than the gateway
-// takes: 50,000 that the ledger has not recorded yet.
-const LOADS: [Load; 7] = [
+/// The word by which one of them is chosen, and what it does.
+type Part = (&'static str, for<'a> fn(&'a mut Run) -> BoxFuture<'a, ()>);
+
+const PARTS: [Part; 8] = [
+    ("coalesced", |run| Box::pin(coalesced(run))),
+    ("single", |run| Box::pin(single(run))),
+    ("bulk", |run| Box::pin(bulk(run))),
+    ("alone", |run| Box::pin(alone(run))),
+    ("pace", |run| Box::pin(pace(run))),
+    ("overload", |run| Box::pin(overload(run))),
+    ("start", |run| Box::pin(start(run))),
+    ("flat", |run| Box::pin(flat(run))),
+];
+
+/// Only when they are asked for: no goal is set for them.
+const FURTHER: [Part; 2] =
+    [("more", |run| Box::pin(more(run))), ("flood", |run| Box::pin(flood(run)))];
+
+/// Those of which two binaries are compared. With more than 100 requests of 500 calls there
+/// would be more under way than the gateway takes: 50,000 that the ledger has not recorded yet.
+const LOADS: [Load; 9] = [
     load("mobtexting", 1, 1),
     load("mobtexting", 1, 32),
     load("mobtexting", 1, 256),
     load("mobtexting", 500, 8),
+    load("phonon", 1, 1),
+    load("phonon", 1, 256),
     load("phonon", 500, 1),
     load("phonon", 500, 32),
     load("phonon", 500, 96),
 ];
 
-/// Who is measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Gateway {
-    Bare,
-    Memory,
-    File,
-    /// Another binary, with its ledger in a file.
-    Other(PathBuf),
-}
-
-use Gateway::{Bare, File, Memory, Other};
-
-impl Gateway {
-    fn name(&self) -> &'static str {
-        match self {
-            Bare => "bare hop",
-            Memory => "ledger in memory",
-            File => "ledger in a file",
-            Other(_) => "the other binary",
-        }
-    }
-
-    async fn start(&self, directory: &Path, vendor: &Vendor) -> Process {
-        match self {
-            Bare => {
-                let grpc = free_address().await;
-                let mut command = Command::new(env::current_exe().unwrap());
-                command.args(["bare", &grpc.to_string(), &vendor.address.to_string()]);
-                Process::start(command, grpc).await
-            }
-            Memory => {
-                Process::gateway(directory, "memory", "sqlite::memory:", vendor.address).await
-            }
-            File => {
-                let url = format!("sqlite:{}", directory.join("calls.db").display());
-                Process::gateway(directory, "file", &url, vendor.address).await
-            }
-            Other(program) => {
-                let url = format!("sqlite:{}", directory.join("other.db").display());
-                Process::gateway_of(program, directory, "other", &url, vendor.address).await
-            }
-        }
-    }
-}
-
-/// What all rounds of a cell came to.
-#[derive(Debug, Default)]
-struct Sum {
-    rates: Vec<f64>,
-    /// Of all rounds together.
-    placed: house::Placed,
-    busy: Duration,
-    vendor_requests: u64,
-    memory: u64,
-}
-
-impl Sum {
-    async fn add(&mut self, process: &Process, vendor: &Vendor, load: &Load, length: Duration) {
-        let (busy, (requests, calls)) = (process.busy(), vendor.counted());
-        let placed = load.place(process, length).await;
-        self.busy += process.busy() - busy;
-        let after = vendor.counted();
-        // Twice is a person's telephone that rings twice.
-        assert_eq!(after.1 - calls, placed.latencies.len() as u64 * load.batch);
-        self.vendor_requests += after.0 - requests;
-        self.rates.push(placed.rate());
-        self.placed.latencies.extend(placed.latencies);
-        self.memory = process.memory();
-    }
-
-    fn rate(&self) -> f64 {
-        median(self.rates.clone())
-    }
-
-    /// Microseconds on a processor for a request.
-    fn cost(&self) -> f64 {
-        self.busy.as_secs_f64() * 1e6 / self.placed.latencies.len() as f64
-    }
-}
+/// After which nobody waits for it any more.
+const TOO_LONG: Duration = Duration::from_secs(3_600);
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let arguments: Vec<_> = env::args().skip(1).filter(|a| a != "--bench").collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     runtime.block_on(async {
-        match arguments[..] {
-            ["bare", grpc, vendors] => {
-                bare::serve(grpc.parse().unwrap(), vendors.parse().unwrap()).await;
-            }
-            ["--only", cell, seconds] => {
-                let length = Duration::from_secs(seconds.parse().unwrap());
-                let load = LOADS.iter().find(|load| cell.ends_with(&path_of(load)));
-                one_cell(cell, load.expect("one of the table's"), length).await;
-            }
-            ["--against", program] => {
-                // Cargo runs benches in the folder of the crate.
-                let other = fs::canonicalize(program).unwrap();
-                everything(&[Other(other), File], false, false).await;
-            }
-            _ => {
-                let quick = arguments.contains(&"--quick");
-                let million = arguments.contains(&"--million");
-                everything(&[Bare, Memory, File], quick, million).await;
-            }
+        let mut ended = signal(SignalKind::terminate()).unwrap();
+        // What is dropped ends its processes.
+        select! {
+            () = chosen(&arguments) => {}
+            _ = ended.recv() => panic!("ended by a signal"),
+            _ = tokio::signal::ctrl_c() => panic!("ended by a signal"),
+            () = sleep(TOO_LONG) => panic!("it does not come to an end"),
         }
     });
 }
 
-fn path_of(load: &Load) -> String {
-    format!("/{}/{}/{}", load.route, load.batch, load.callers)
-}
-
-/// Measures the gateways, and tells what each costs against the first.
-async fn everything(gateways: &[Gateway], quick: bool, million: bool) {
-    let (rounds, length) =
-        if quick { (1, Duration::from_millis(300)) } else { (5, Duration::from_millis(1_500)) };
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let vendor = Vendor::start().await;
-    at_rest(gateways, directory.path(), &vendor, rounds).await;
-    let mut cells = Vec::new();
-    for load in &LOADS {
-        let directory = tempfile::tempdir_in(directory.path()).unwrap();
-        cells.push((load, cell(gateways, directory.path(), &vendor, load, rounds, length).await));
-    }
-    tell(gateways, &cells);
-    tell_ratios(gateways, &cells);
-    if million {
-        a_million(directory.path(), &vendor, if quick { 20_000 } else { 1_000_000 }).await;
+async fn chosen(arguments: &[&str]) {
+    match arguments {
+        ["bare", grpc, vendors] => {
+            bare::serve(grpc.parse().unwrap(), vendors.parse().unwrap()).await;
+        }
+        ["--cell", cell, seconds] => {
+            one_cell(cell, Duration::from_secs(seconds.parse().unwrap())).await;
+        }
+        ["--against", program] => against(program).await,
+        _ => parts(arguments).await,
     }
 }
 
-/// All in turns, each first as often: what else the machine does hits all. They are new
-/// ones, so that none carries what another cell left in its ledger.
-async fn cell(
-    gateways: &[Gateway],
-    directory: &Path,
-    vendor: &Vendor,
-    load: &Load,
-    rounds: usize,
-    length: Duration,
-) -> Vec<Sum> {
-    let (mut processes, mut sums) = (Vec::new(), Vec::new());
-    for gateway in gateways {
-        let process = gateway.start(directory, vendor).await;
-        load.place(&process, length / 4).await;
-        processes.push(process);
-        sums.push(Sum::default());
-    }
-    for round in 0..rounds {
-        for turn in 0..sums.len() {
-            let at = (round + turn) % sums.len();
-            sums[at].add(&processes[at], vendor, load, length).await;
+/// All parts, or those that are named.
+async fn parts(arguments: &[&str]) {
+    let (mut quick, mut ten_million, mut only) = (false, false, Vec::new());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match *argument {
+            "--quick" => quick = true,
+            "--ten-million" => ten_million = true,
+            "--only" => only.push(part(arguments.next().expect("what --only is about"))),
+            unknown => panic!("{unknown} is not known"),
         }
     }
-    for sum in &mut sums {
-        sum.placed.latencies.sort_unstable();
+    let mut run = Run::new(quick, ten_million).await;
+    for (_, part) in if only.is_empty() { PARTS.to_vec() } else { only } {
+        part(&mut run).await;
     }
-    sums
+    run.tell();
 }
 
-fn tell(gateways: &[Gateway], cells: &[(&Load, Vec<Sum>)]) {
-    println!(
-        "\n| route, calls in a request, callers | gateway | requests a second | calls a second | \
-         p50 | p99 | p99.9 | processor: a request | a call | resident | vendor requests a call |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
-    for (load, sums) in cells {
-        for (gateway, sum) in gateways.iter().zip(sums) {
-            let (rate, batch, placed) = (sum.rate(), load.batch as f64, &sum.placed);
-            println!(
-                "| {}, {}, {} | {} | {rate:.0} | {:.0} | {:.2} ms | {:.2} ms | {:.2} ms | {:.0} µs | \
-                 {:.1} µs | {:.0} MB | {:.3} |",
-                load.route,
-                load.batch,
-                load.callers,
-                gateway.name(),
-                rate * batch,
-                placed.at(500),
-                placed.at(990),
-                placed.at(999),
-                sum.cost(),
-                sum.cost() / batch,
-                sum.memory as f64 / 1e6,
-                sum.vendor_requests as f64 / (placed.latencies.len() as f64 * batch),
-            );
-        }
-    }
+fn part(name: &str) -> Part {
+    let all = [&PARTS[..], &FURTHER].concat();
+    let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+    let found = all.iter().find(|(known, _)| *known == name);
+    *found.unwrap_or_else(|| panic!("{name} is none of {}", names.join(", ")))
 }
 
-/// Of each but the first to the first.
-fn tell_ratios(gateways: &[Gateway], cells: &[(&Load, Vec<Sum>)]) {
-    let (first, others) = gateways.split_first().unwrap();
-    for (number, gateway) in others.iter().enumerate() {
-        println!(
-            "\n| {} against {} | throughput | processor for a call | p50 later |",
-            gateway.name(),
-            first.name()
-        );
-        println!("|---|---|---|---|");
-        for (load, sums) in cells {
-            let (first, other) = (&sums[0], &sums[number + 1]);
-            println!(
-                "| {}, {}, {} | {:.2} | {:.2} times | {:.2} ms |",
-                load.route,
-                load.batch,
-                load.callers,
-                other.rate() / first.rate(),
-                other.cost() / first.cost(),
-                other.placed.at(500) - first.placed.at(500),
-            );
-        }
+/// This binary against another one.
+async fn against(program: &str) {
+    // Cargo runs benches in the folder of the crate.
+    let subjects = [Other(fs::canonicalize(program).unwrap()), FILE];
+    let run = Run::new(false, false).await;
+    for load in LOADS {
+        tell(&[&Cell::measure(&run, load, &subjects).await]);
     }
-}
-
-/// What it takes before anybody calls.
-async fn at_rest(gateways: &[Gateway], directory: &Path, vendor: &Vendor, rounds: usize) {
-    let bytes = fs::metadata(env!("CARGO_BIN_EXE_dialplane")).unwrap().len();
-    println!("the gateway's binary: {:.1} MB", bytes as f64 / 1e6);
-    println!("\n| | from start to the first call answered | resident after it |");
-    println!("|---|---|---|");
-    for gateway in gateways {
-        let (mut started, mut memory) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let directory = tempfile::tempdir_in(directory).unwrap();
-            let process = gateway.start(directory.path(), vendor).await;
-            started.push(process.started.as_secs_f64() * 1e3);
-            sleep(Duration::from_millis(200)).await;
-            memory.push(process.memory() as f64 / 1e6);
-        }
-        let (started, memory) = (median(started), median(memory));
-        println!("| {} | {started:.0} ms | {memory:.1} MB |", gateway.name());
-    }
-}
-
-/// Fills a ledger, kills the gateway, and starts it again.
-async fn a_million(directory: &Path, vendor: &Vendor, calls: u64) {
-    let directory = tempfile::tempdir_in(directory).unwrap();
-    let load = load("phonon", 500, 8);
-    let process = File.start(directory.path(), vendor).await;
-    let before = vendor.counted().1;
-    while vendor.counted().1 - before < calls {
-        load.place(&process, Duration::from_millis(500)).await;
-    }
-    let placed = vendor.counted().1 - before;
-    drop(process);
-    let process = File.start(directory.path(), vendor).await;
-    println!(
-        "\nkilled with {placed} calls in its ledger and started again: a call answered after {:.0} ms, \
-         {:.1} MB resident",
-        process.started.as_secs_f64() * 1e3,
-        process.memory() as f64 / 1e6
-    );
 }
 
 /// One gateway under one load. Says which process it is, for whoever looks into it.
-async fn one_cell(cell: &str, load: &Load, length: Duration) {
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let vendor = Vendor::start().await;
-    let gateway = match cell.split('/').next() {
+async fn one_cell(cell: &str, length: Duration) {
+    let known =
+        |load: &&Load| cell.ends_with(&format!("/{}/{}/{}", load.route, load.batch, load.callers));
+    let load = LOADS.iter().find(known).expect("a load of the table");
+    let subject = match cell.split('/').next() {
         Some("bare") => Bare,
-        Some("memory") => Memory,
-        Some("file") => File,
-        _ => panic!("{cell} is not bare, memory or file"),
+        Some("memory") => MEMORY,
+        Some("file") => FILE,
+        Some("apart") => FILE_APART,
+        _ => panic!("bare, memory, file or apart"),
     };
-    let process = gateway.start(directory.path(), &vendor).await;
-    println!("{} is process {}", gateway.name(), process.id());
+    let run = Run::new(false, false).await;
+    let process = subject.start(run.directory.path(), &run.vendor).await;
+    println!("{} is process {}", subject.name(), process.id());
     let mut sum = Sum::default();
-    sum.add(&process, &vendor, load, length).await;
+    sum.add(&process, &run.vendor, load, length).await;
     println!("{:.0} requests a second, {:.0} µs of a processor each", sum.rate(), sum.cost());
 }

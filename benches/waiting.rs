@@ -148,7 +148,7 @@ async fn main() {
     // Killed, for two don't share a ledger.
     drop(gateway);
     let gateway = start().await;
-    let restart = gateway.started.as_secs_f64() * 1e3;
+    let restart = gateway.answered.as_secs_f64() * 1e3;
     println!("killed and started again: first call placed after {restart:.0} ms");
     town.requests.store(0, Relaxed);
     println!("resident after the restart: {:.1} MB", megabytes(&gateway));
