@@ -62,6 +62,7 @@ impl CallApi {
             prepared = prepared.announced(announced);
         }
         shown(&prepared)?;
+        let prepared = prepared.within(deadline);
         let created = within(deadline, self.gateway.create(prepared)).await.ok_or_else(late)?;
         respond(created.map_err(failed)?, asked, &request_id)
     }

@@ -235,6 +235,16 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
             later(Code::ResourceExhausted, "OVERLOADED", &message, SHORT_WAIT)
                 .with([quota("gateway", &message)])
         }
+        GatewayError::NoTurn { vendor, wait, .. } => {
+            let outlook = wait.map_or(Outlook::Same, Outlook::Later);
+            let subject = format!("vendor:{vendor}");
+            let mut refusal =
+                Refusal::new(Code::ResourceExhausted, "PACE_EXHAUSTED", &message, outlook)
+                    .found_by(asked.request_id)
+                    .with([quota(&subject, &message)]);
+            refusal.metadata.push(("vendor", vendor.clone()));
+            refusal
+        }
         GatewayError::Ledger(LedgerError::Uncertain(_)) => {
             tracing::error!(error = %message, "the ledger can't tell whether it recorded a request");
             return uncertain(asked);

@@ -13,6 +13,7 @@ mod source;
 mod vendor;
 mod window;
 
+pub use duration::show_duration;
 pub use model::{
     Breaker, Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig,
 };

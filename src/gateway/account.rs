@@ -16,6 +16,7 @@ use super::{
     agenda::Agenda,
     asking::Asking,
     breaker::{Breaker, BreakerState, Pass},
+    lane::Lane,
     pace::{Pace, Paced},
     pushes::{PushCounts, Pushes},
     token::TokenStore,
@@ -47,7 +48,9 @@ pub struct Account {
     max_in_flight: u32,
     rate: Rate,
     /// Questions count as requests.
-    question_pace: Option<Pace>,
+    pub(super) pace: Arc<Pace>,
+    /// Where its calls wait for their turn.
+    pub(super) lane: Lane,
     poll_interval: Duration,
     give_up_after: Duration,
     health: RwLock<Health>,
@@ -58,7 +61,7 @@ pub struct Account {
 #[derive(Debug)]
 pub(super) struct QuestionTurn<'a> {
     _turn: Option<OwnedSemaphorePermit>,
-    _paced: Option<Paced<'a>>,
+    _paced: Paced,
     _may_ask: Option<SemaphorePermit<'a>>,
 }
 
@@ -91,7 +94,8 @@ impl Account {
             question_turns: Semaphore::new(half(config.max_in_flight)),
             max_in_flight: config.max_in_flight,
             rate: config.rate,
-            question_pace: config.rate.requests.map(|limit| Pace::new(limit, config.rate.per)),
+            pace: Arc::new(Pace::new(config.rate)),
+            lane: Lane::new(config),
             poll_interval: config.poll_interval,
             give_up_after: config.give_up_after,
             health: RwLock::default(),
@@ -199,10 +203,16 @@ impl Account {
     /// Waits for a turn to ask, within what the vendor takes. To be dropped after the answer.
     pub(super) async fn question_turn(&self) -> QuestionTurn<'_> {
         let may_ask = self.question_turns.acquire().await.ok();
-        let paced = match &self.question_pace {
-            Some(pace) => Some(pace.turn().await),
-            None => None,
-        };
+        let paced = self.pace.question().await;
+        QuestionTurn { _turn: self.turn().await, _paced: paced, _may_ask: may_ask }
+    }
+
+    /// Waits for a turn to send so many calls once more: beside the questions, and within what
+    /// the vendor takes of calls. To be dropped after the answer.
+    pub(super) async fn repetition_turn(&self, calls: usize) -> QuestionTurn<'_> {
+        let may_ask = self.question_turns.acquire().await.ok();
+        let mut paced = self.pace.again(calls).await;
+        paced.sent = true;
         QuestionTurn { _turn: self.turn().await, _paced: paced, _may_ask: may_ask }
     }
 

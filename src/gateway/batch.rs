@@ -1,47 +1,51 @@
 //! Calls that go to a vendor together, and what goes out of them.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{account::Account, letter};
+use super::{
+    account::Account,
+    lane::{Apart, Grant, Owners},
+    letter,
+};
 use crate::{
-    call::Call,
+    call::{Call, CallId},
     http::HttpRequest,
     ledger::OutboxEntry,
     vendors::{Context, Outgoing},
 };
 
-/// Calls that go to their vendor in one exchange.
+/// Calls that go to their vendor in one exchange, which has its turn.
 #[derive(Debug)]
 pub(super) struct Batch {
     /// Whose.
     pub account: Arc<Account>,
-    /// In the state of the ledger: dispatching when the batch has its turn, scheduled
-    /// when it waits.
-    pub calls: Vec<Call>,
     /// The right to send it now.
-    pub turn: Option<OwnedSemaphorePermit>,
+    pub grant: Grant,
+    /// In the state of the ledger when it is handed over: dispatching.
+    pub calls: Vec<Call>,
     /// What goes out, where it is in the outbox: these bytes or none.
     pub written: Option<HttpRequest>,
-    /// A claim of them failed in a way that may have kept it: those of them that are
-    /// dispatching were not sent.
-    pub maybe_claimed: bool,
-    /// They waited for their time: no caller waits for what comes of them.
-    pub taken_up: bool,
+    /// Those of them that waited for their time: no caller waits for what comes of them.
+    pub taken_up: HashSet<CallId>,
+    /// They go with nobody else, because their vendor refused them with others.
+    pub apart: Option<Apart>,
+    /// Whose the calls are, as long as that is of interest here.
+    pub owners: Owners,
 }
 
 impl Batch {
-    /// A batch that waits for its turn.
-    pub fn waiting(account: &Arc<Account>, calls: Vec<Call>) -> Self {
+    /// A batch without calls.
+    pub fn of(account: &Arc<Account>, grant: Grant) -> Self {
         Self {
             account: Arc::clone(account),
-            calls,
-            turn: None,
+            grant,
+            calls: Vec::new(),
             written: None,
-            maybe_claimed: false,
-            taken_up: false,
+            taken_up: HashSet::new(),
+            apart: None,
+            owners: Owners::default(),
         }
     }
 
@@ -69,18 +73,16 @@ pub(super) fn outgoing(call: &Call) -> Outgoing<'_> {
     Outgoing { id: call.id, dial: call.dial(), order: &call.order }
 }
 
-/// The batches of one vendor.
-pub(super) fn cut(account: &Arc<Account>, calls: Vec<Call>) -> Vec<Batch> {
+/// Calls of one vendor, cut to what it takes at a time.
+pub(super) fn cut(account: &Arc<Account>, calls: Vec<Call>) -> Vec<Vec<Call>> {
     let outgoing: Vec<_> = calls.iter().map(outgoing).collect();
     let plan = account.adapter().batches(&outgoing);
     let mut slots: Vec<Option<Call>> = calls.into_iter().map(Some).collect();
-    let batch = |calls| Batch::waiting(account, calls);
     // Taken out of its slot, a call can't be in two batches, whatever the plan says.
-    let mut batches: Vec<_> = plan
+    let mut batches: Vec<Vec<Call>> = plan
         .into_iter()
         .map(|members| members.into_iter().filter_map(|i| slots.get_mut(i)?.take()).collect())
         .filter(|calls: &Vec<_>| !calls.is_empty())
-        .map(batch)
         .collect();
     let forgotten: Vec<_> = slots.into_iter().flatten().collect();
     if !forgotten.is_empty() {
@@ -89,7 +91,7 @@ pub(super) fn cut(account: &Arc<Account>, calls: Vec<Call>) -> Vec<Batch> {
             calls = forgotten.len(),
             "the adapter's plan leaves calls out"
         );
-        batches.extend(forgotten.into_iter().map(|call| batch(vec![call])));
+        batches.extend(forgotten.into_iter().map(|call| vec![call]));
     }
     batches
 }

@@ -40,6 +40,11 @@ impl Gateway {
     }
 
     async fn take_back(&self, selector: &Selector) -> Result<Canceled, GatewayError> {
+        // What waits in memory alone can be taken back once it is recorded.
+        for recorded in self.record_waiting(selector) {
+            // Told, or gone: either way it is not in memory alone any more.
+            let _ = recorded.await;
+        }
         let start = Position { entries: 0, within: None };
         let page = self.page(selector, start, MAX_CALLS).await?;
         if page.next.is_some() {

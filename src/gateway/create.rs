@@ -1,23 +1,31 @@
 //! Places calls: on disk first, then to the vendors, then the answer.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     Gateway, GatewayError, Prepared,
-    batch::{Batch, cut},
+    account::Account,
+    batch::{Batch, cut, outgoing},
     dispatch::is_in_hand,
+    fresh::Fresh,
+    idempotency::Seat,
+    lane::{Apart, Grant, Group},
     settle::nothing_new,
 };
 use crate::{
     call::{Call, CallState, Observation},
-    ledger::{LedgerError, NewRequest, News, Recorded},
+    ledger::{LedgerError, NewRequest, News, OutboxEntry, Recorded},
 };
+
+/// Who waited as long may have been put on the do-not-call list meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The answer to a request.
 #[derive(Debug, Clone)]
@@ -29,59 +37,190 @@ pub struct Created {
 }
 
 impl Gateway {
-    /// Records the calls and hands them to their vendors. For who has the request's seat.
-    pub(super) async fn run(self, prepared: Prepared) -> Result<Created, GatewayError> {
-        let Prepared { request_id, fingerprint, create_time, mut calls, .. } = prepared;
+    /// Places a request, for who has its seat.
+    pub(super) fn begin(&self, mut prepared: Prepared, seat: Seat, counted: TaskTrackerToken) {
+        if let Err(error) = self.admit(&mut prepared) {
+            return seat.settle(Err(error));
+        }
         // More than fits into the semaphore can't come: a request has 5,000 calls at most.
         // What is held waits in the ledger.
-        let in_memory = calls.iter().filter(|call| call.held_until.is_none()).count();
+        let in_memory = prepared.calls.iter().filter(|call| call.held_until.is_none()).count();
         let count = u32::try_from(in_memory).unwrap_or(u32::MAX);
-        let waiting = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);
-        let waiting = waiting.map_err(|_| GatewayError::Overloaded)?;
-        let mut batches = self.batches(&mut calls);
-        let now = self.inner.clock.now();
-        let outbox = batches
-            .iter_mut()
-            .filter(|batch| batch.turn.is_some())
-            .filter_map(|batch| batch.write(now))
-            .collect();
-        let request = NewRequest {
-            id: request_id.clone(),
-            fingerprint: fingerprint.clone(),
-            create_time,
-            calls: calls.clone(),
-            outbox,
-        };
-        match self.inner.ledger.record(request).await {
-            Ok(Recorded::New) => self.wait_for(&calls),
-            // The turns taken for the batches are given back as these are dropped.
-            Ok(Recorded::Before(record)) => {
-                return self.replay(&request_id, &fingerprint, record).await;
+        let places = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);
+        let Ok(places) = places else { return seat.settle(Err(GatewayError::Overloaded)) };
+        let fresh =
+            Fresh { prepared, seat, counted, places, since: Instant::now(), recorded: None };
+        match self.whole(&fresh) {
+            Some((account, group)) => self.enter(&account, group, fresh),
+            None => drop(tokio::spawn(self.clone().place_in_parts(fresh, None))),
+        }
+    }
+
+    /// Where a request goes whose calls go in one exchange.
+    fn whole(&self, fresh: &Fresh) -> Option<(Arc<Account>, Group)> {
+        let first = fresh.in_hand().next()?;
+        let account = self.inner.accounts.get(&first.vendor)?;
+        let adapter = account.adapter();
+        let name = adapter.group(&first.order);
+        let alike = |call: &Call| call.vendor == first.vendor && adapter.group(&call.order) == name;
+        let count = fresh.waiting_calls();
+        let most = account.rate().calls.map_or(usize::MAX, |limit| limit as usize);
+        if count > account.lane.max_batch().min(most) || !fresh.in_hand().all(alike) {
+            return None;
+        }
+        if count > 1 {
+            let all: Vec<_> = fresh.in_hand().map(outgoing).collect();
+            if adapter.batches(&all).len() > 1 {
+                return None;
             }
-            // Only of one that is recorded beside others.
-            Ok(Recorded::Left) => return Err(GatewayError::Broken),
-            Err(error) => {
-                if matches!(error, LedgerError::Uncertain(_)) {
-                    let place = self.clone().place_if_recorded(calls, waiting);
-                    self.inner.tasks.spawn(place);
+        }
+        Some((Arc::clone(account), Group { name: name.into(), apart: None }))
+    }
+
+    /// Records requests whose calls go in one exchange, and hands them over.
+    pub(super) async fn place_together(
+        self,
+        account: Arc<Account>,
+        mut all: Vec<Fresh>,
+        grant: Grant,
+    ) {
+        self.look_again(&mut all).await;
+        if all.is_empty() {
+            return;
+        }
+        let mut batch = Batch::of(&account, grant);
+        loop {
+            batch.calls = all.iter_mut().flat_map(Fresh::dispatching).collect();
+            let mut requests: Vec<_> = all.iter().map(Fresh::record).collect();
+            let outbox = batch.write(self.inner.clock.now());
+            if let Some(first) = requests.first_mut() {
+                first.outbox.extend(outbox);
+            }
+            match self.inner.ledger.record_all(requests).await {
+                Ok(recorded) if recorded.iter().all(|r| matches!(r, Recorded::New)) => break,
+                Ok(recorded) => {
+                    let mut left = Vec::with_capacity(all.len());
+                    for (fresh, recorded) in all.into_iter().zip(recorded) {
+                        match recorded {
+                            Recorded::Before(record) => self.replayed(fresh, record).await,
+                            Recorded::New | Recorded::Left => left.push(fresh),
+                        }
+                    }
+                    all = left;
+                    if all.is_empty() {
+                        return;
+                    }
                 }
-                return Err(error.into());
+                Err(error) => {
+                    for fresh in all {
+                        self.unrecorded(fresh, &error);
+                    }
+                    return;
+                }
             }
         }
-        for call in self.dispatch(batches).await {
-            let place = usize::try_from(call.position).ok().and_then(|at| calls.get_mut(at));
-            if let Some(place) = place {
-                *place = call;
+        for fresh in &all {
+            self.wait_for(&fresh.prepared.calls);
+        }
+        let settled = self.hand_over(batch).await;
+        let mut again = Vec::new();
+        if let [fresh] = all.as_mut_slice() {
+            fresh.take(settled.done);
+            again.push(settled.again);
+        } else {
+            let ids = all.iter().enumerate();
+            let by_id: HashMap<_, _> =
+                ids.map(|(index, fresh)| (fresh.prepared.request_id.clone(), index)).collect();
+            again.resize_with(all.len(), Vec::new);
+            for call in settled.done {
+                let index = by_id.get(&call.request_id);
+                if let Some(fresh) = index.and_then(|index| all.get_mut(*index)) {
+                    fresh.take([call]);
+                }
+            }
+            for call in settled.again {
+                let index = by_id.get(&call.0.request_id);
+                if let Some(again) = index.and_then(|index| again.get_mut(*index)) {
+                    again.push(call);
+                }
             }
         }
-        drop(waiting);
-        Ok(Created { calls: calls.into(), replayed: false })
+        for (fresh, again) in all.into_iter().zip(again) {
+            if again.is_empty() {
+                fresh.created();
+            } else {
+                tokio::spawn(self.clone().go_on(fresh, again));
+            }
+        }
+    }
+
+    /// Looks once more which numbers must not be called, of requests that waited.
+    async fn look_again(&self, all: &mut Vec<Fresh>) {
+        for mut fresh in std::mem::take(all) {
+            if fresh.since.elapsed() >= LOOK_AGAIN
+                && let Err(error) = self.refuse_again(&mut fresh.prepared).await
+            {
+                fresh.settle(Err(error.into()));
+                continue;
+            }
+            all.push(fresh);
+        }
+    }
+
+    /// Goes on with those of a request's calls that wait for another turn.
+    async fn go_on(self, mut fresh: Fresh, again: Vec<(Call, Option<Apart>)>) {
+        let done = self.dispatch(Vec::new(), again, None).await;
+        fresh.take(done);
+        fresh.created();
+    }
+
+    /// Records a request whose calls can't go in one exchange now, sends what can go, and has
+    /// the rest wait for its turn; with a ticket in the place of who had it.
+    pub(super) async fn place_in_parts(self, mut fresh: Fresh, ticket: Option<i64>) {
+        let mut batches = match ticket {
+            None => self.batches(&mut fresh.prepared.calls),
+            Some(_) => Vec::new(),
+        };
+        let now = self.inner.clock.now();
+        let outbox: Vec<OutboxEntry> =
+            batches.iter_mut().filter_map(|batch| batch.write(now)).collect();
+        let request = NewRequest { outbox, ..fresh.record() };
+        match self.inner.ledger.record(request).await {
+            Ok(Recorded::New) => {
+                self.wait_for(&fresh.prepared.calls);
+                fresh.recorded = None;
+            }
+            // The turns taken for the batches are given back as these are dropped.
+            Ok(Recorded::Before(record)) => return self.replayed(fresh, record).await,
+            // Only of one that is recorded beside others.
+            Ok(Recorded::Left) => return fresh.settle(Err(GatewayError::Broken)),
+            Err(error) => return self.unrecorded(fresh, &error),
+        }
+        let waiting = fresh.in_hand().map(|call| (call.clone(), None)).collect();
+        let done = self.dispatch(batches, waiting, ticket).await;
+        fresh.take(done);
+        fresh.created();
+    }
+
+    async fn replayed(&self, fresh: Fresh, record: crate::ledger::RequestRecord) {
+        let Prepared { request_id, fingerprint, .. } = &fresh.prepared;
+        let outcome = self.replay(request_id, fingerprint, record).await;
+        fresh.settle(outcome);
+    }
+
+    fn unrecorded(&self, mut fresh: Fresh, error: &LedgerError) {
+        if matches!(error, LedgerError::Uncertain(_)) {
+            let calls = std::mem::take(&mut fresh.prepared.calls);
+            // While the disk does not say which it is, they count among those that wait.
+            let places = fresh.places.split(fresh.places.num_permits());
+            self.inner.tasks.spawn(self.clone().place_if_recorded(calls, places));
+        }
+        fresh.settle(Err(error.clone().into()));
     }
 
     /// Calls whose record failed in a way that may have kept it: whoever repeats the request
     /// finds them then, so they are placed like any others. Nothing was sent of them yet.
-    /// While the disk does not say which it is, they count among those that wait.
-    async fn place_if_recorded(self, calls: Vec<Call>, waiting: OwnedSemaphorePermit) {
+    async fn place_if_recorded(self, calls: Vec<Call>, places: Option<OwnedSemaphorePermit>) {
         let at = self.inner.clock.now();
         let news = calls.iter().filter(|call| !call.state.is_final()).map(|call| {
             let dispatching = call.state == CallState::Dispatching;
@@ -109,12 +248,12 @@ impl Gateway {
                 tracing::error!(%error, calls = calls.len(), "it is not known whether calls are recorded");
             }
         }
-        drop(waiting);
+        drop(places);
     }
 
-    /// Cuts the calls to what each vendor takes at a time. Batches whose turn it is now
-    /// are marked as being handed over, so that one write to the ledger says so; the
-    /// others wait as scheduled.
+    /// Cuts those calls that wait to what each vendor takes at a time, and gives those batches
+    /// that can go now. Their calls are marked as being handed over, so that one write to the
+    /// ledger says so.
     fn batches(&self, calls: &mut [Call]) -> Vec<Batch> {
         let mut waiting: BTreeMap<&str, Vec<Call>> = BTreeMap::new();
         for call in calls.iter().filter(|call| is_in_hand(call)) {
@@ -123,19 +262,18 @@ impl Gateway {
         }
         let mut batches = Vec::new();
         for (name, waiting) in waiting {
-            if let Some(account) = self.inner.accounts.get(name) {
-                batches.extend(cut(account, waiting));
+            let Some(account) = self.inner.accounts.get(name) else { continue };
+            for part in cut(account, waiting) {
+                // Who comes later waits for those before, be they fewer.
+                let Some(grant) = account.try_grant(part.len()) else { break };
+                batches.push(Batch { calls: part, ..Batch::of(account, grant) });
             }
         }
-        for batch in &mut batches {
-            let Some(turn) = batch.account.try_turn() else { continue };
-            batch.turn = Some(turn);
-            for call in &mut batch.calls {
-                call.state = CallState::Dispatching;
-                let place = usize::try_from(call.position).ok().and_then(|at| calls.get_mut(at));
-                if let Some(place) = place {
-                    place.state = CallState::Dispatching;
-                }
+        for call in batches.iter_mut().flat_map(|batch| &mut batch.calls) {
+            call.state = CallState::Dispatching;
+            let place = usize::try_from(call.position).ok().and_then(|at| calls.get_mut(at));
+            if let Some(place) = place {
+                place.state = CallState::Dispatching;
             }
         }
         batches

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::{
     Gateway,
     account::Account,
-    batch::outgoing,
+    batch::{Batch, outgoing},
     breaker::Verdict,
     fault::UNREACHABLE_WAIT,
+    pace::Paced,
     token::{NoToken, TokenUse},
 };
 use crate::{
@@ -31,24 +32,28 @@ enum Sent {
     TokenRefused(u64),
 }
 
+/// One of the tries to send a batch.
+struct Try {
+    token: Result<Option<TokenUse>, NoToken>,
+    /// Another token may be tried after this.
+    is_first: bool,
+    now: Timestamp,
+}
+
 impl Gateway {
     /// Hands a batch to its vendor and gives the outcome of each call, in its order. Where
-    /// something was written for all of them, that is what goes out, or nothing. `taken_up`
-    /// says that they waited for their time, and no caller for them.
-    pub(super) async fn place(
-        &self,
-        account: &Account,
-        calls: &[Call],
-        written: Option<HttpRequest>,
-        taken_up: bool,
-    ) -> Vec<Observation> {
+    /// something was written for all of them, that is what goes out, or nothing.
+    pub(super) async fn place(&self, batch: &mut Batch) -> Vec<Observation> {
+        let Batch { account, calls, written, taken_up, grant, .. } = batch;
+        let paced = &mut grant.paced;
         // Before the token: that is asked for at the vendor's as well. Where nothing is sent
         // after all it is given back.
         let pass = match account.enter() {
             Ok(pass) => pass,
             Err(wait) => {
                 let now = self.inner.clock.now();
-                let shut = |call| self.while_shut(account, call, taken_up, wait, now);
+                let is_taken_up = |call: &Call| taken_up.contains(&call.id);
+                let shut = |call| self.while_shut(account, call, is_taken_up(call), wait, now);
                 let not_sent =
                     |call| self.not_now(account, call, now).unwrap_or_else(|| shut(call));
                 return calls.iter().map(not_sent).collect();
@@ -70,10 +75,15 @@ impl Gateway {
                 let put_back = |not_now: Option<_>| not_now.unwrap_or(Observation::PutBack);
                 return not_now.into_iter().map(put_back).collect();
             }
-            let outcomes = match self
-                .send(account, &batch, written.as_ref(), token, refused_token.is_none(), now)
-                .await
-            {
+            let is_first = refused_token.is_none();
+            if !is_first {
+                // The one before counts as well.
+                paced.again().await;
+            }
+            paced.only(batch.len());
+            let sending =
+                self.send(account, &batch, written.as_ref(), Try { token, is_first, now }, paced);
+            let outcomes = match sending.await {
                 Sent::Outcomes(outcomes) => {
                     if let Some(pass) = pass {
                         pass.end(Verdict::of(&outcomes), Instant::now().into_std());
@@ -99,10 +109,10 @@ impl Gateway {
         account: &Account,
         batch: &[Outgoing<'_>],
         written: Option<&HttpRequest>,
-        token: Result<Option<TokenUse>, NoToken>,
-        may_renew: bool,
-        now: Timestamp,
+        this: Try,
+        paced: &mut Paced,
     ) -> Sent {
+        let Try { token, is_first: may_renew, now } = this;
         let all = |error| self.all(account, batch.len(), error, now);
         let token = match token {
             Ok(token) => token,
@@ -118,13 +128,20 @@ impl Gateway {
                 Err(fault) => return Sent::NotTried(all(account.vendor_error(fault, None))),
             },
         };
+        // Also if this is never answered.
+        paced.sent = true;
         let reply = match account.line.send(&request).await {
             Ok(reply) => reply,
-            Err(failure @ Failure::NotSent { kind: NotSent::Request, .. }) => {
-                return Sent::NotTried(all(account.line_error(&failure)));
+            Err(failure) => {
+                paced.sent = !matches!(failure, Failure::NotSent { .. });
+                let outcomes = all(account.line_error(&failure));
+                return match failure {
+                    Failure::NotSent { kind: NotSent::Request, .. } => Sent::NotTried(outcomes),
+                    _ => Sent::Outcomes(outcomes),
+                };
             }
-            Err(failure) => return Sent::Outcomes(all(account.line_error(&failure))),
         };
+        account.keep_pace(&reply);
         let placements = account.adapter().read_placement(batch, &reply);
         match token {
             // A readable "no" to the token: a fresh one may do, once. An answer that leaves
@@ -211,6 +228,20 @@ impl Gateway {
             ));
         };
         account.line.send(&request).await.map_err(|failure| unanswered(account, &failure))
+    }
+}
+
+impl Account {
+    /// A vendor that says "too fast" is left alone for as long as it says.
+    fn keep_pace(&self, reply: &HttpReply) {
+        match reply.status {
+            429 => {
+                tracing::warn!(vendor = self.name(), rest = ?reply.retry_after, "the vendor says that it gets too much; nothing is sent for a while");
+                self.pace.too_fast(reply.retry_after, Instant::now());
+            }
+            200..=299 => self.pace.fast_enough(),
+            _ => {}
+        }
     }
 }
 

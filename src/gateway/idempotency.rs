@@ -71,7 +71,7 @@ struct Flight {
 /// The right to place a request. Dropped without an outcome, by a panic, it lets its waiters
 /// know that there is none.
 #[derive(Debug)]
-struct Seat {
+pub(super) struct Seat {
     all: InFlight,
     id: RequestId,
     outcome: watch::Sender<Option<Outcome>>,
@@ -182,7 +182,7 @@ impl Seat {
         Waiter(self.outcome.subscribe())
     }
 
-    fn settle(mut self, outcome: Outcome) {
+    pub(super) fn settle(mut self, outcome: Outcome) {
         self.told = Some(outcome);
     }
 }
@@ -241,12 +241,7 @@ impl Gateway {
         if self.is_stopping() {
             seat.settle(Err(GatewayError::Stopping));
         } else {
-            let gateway = self.clone();
-            tokio::spawn(async move {
-                let outcome = gateway.run(prepared).await;
-                seat.settle(outcome);
-                drop(counted);
-            });
+            self.begin(prepared, seat, counted);
         }
         own.outcome().await
     }
@@ -329,6 +324,7 @@ fn nothing_was_recorded(error: &GatewayError) -> bool {
         | GatewayError::Broken => false,
         GatewayError::Ledger(_)
         | GatewayError::Overloaded
+        | GatewayError::NoTurn { .. }
         | GatewayError::Stopping
         | GatewayError::UnknownRoute { .. }
         | GatewayError::TooManySelected(_)

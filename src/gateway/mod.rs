@@ -17,12 +17,13 @@ use watch::Hub;
 
 use crate::{
     call::RequestId,
-    config::{Config, Route, VendorConfig},
+    config::{Config, Rate, Route, VendorConfig, show_duration},
     http::{ClientError, Line, VendorClient},
     ledger::{Ledger, LedgerError},
 };
 
 mod account;
+mod admit;
 mod agenda;
 mod allowance;
 mod ask;
@@ -30,6 +31,7 @@ mod asking;
 mod batch;
 mod breaker;
 mod cancel;
+mod claim;
 mod clock;
 mod create;
 mod deliver;
@@ -37,9 +39,12 @@ mod dispatch;
 mod exchange;
 mod failover;
 mod fault;
+mod fresh;
 mod idempotency;
 mod insist;
+mod lane;
 mod letter;
+mod narrow;
 mod outcome;
 mod pace;
 mod prepare;
@@ -136,6 +141,23 @@ pub enum GatewayError {
         "{MAX_WAITING} calls wait for their turn, which is all the gateway takes; nothing was sent"
     )]
     Overloaded,
+    /// The calls would get their turn at a vendor too late for their caller; nothing was sent.
+    #[error(
+        "{vendor} takes {}, and has no turn for {calls} {} before the deadline; nothing was sent{}",
+        show(rate),
+        if *calls == 1 { "call" } else { "calls" },
+        advice(wait.is_some())
+    )]
+    NoTurn {
+        /// The configured vendor.
+        vendor: String,
+        /// What it takes.
+        rate: Rate,
+        /// How many calls would have gone to it.
+        calls: usize,
+        /// When the same would get its turn in time; none where waiting does not help.
+        wait: Option<Duration>,
+    },
     /// The gateway is about to stop.
     #[error("the gateway is stopping and takes no new calls")]
     Stopping,
@@ -161,6 +183,23 @@ pub enum GatewayError {
 
 fn differs(field: Option<&str>) -> String {
     field.map(|field| format!(": {field} differs")).unwrap_or_default()
+}
+
+fn show(rate: &Rate) -> String {
+    let limits = [(rate.calls, "calls"), (rate.requests, "requests")];
+    let limits: Vec<_> =
+        limits.iter().filter_map(|(limit, what)| Some(format!("{} {what}", (*limit)?))).collect();
+    match limits.as_slice() {
+        [] => "so many exchanges at a time".to_owned(),
+        limits => format!("{} in {}", limits.join(" and "), show_duration(rate.per)),
+    }
+}
+
+fn advice(helps: bool) -> &'static str {
+    match helps {
+        true => "",
+        false => "; give a longer deadline, send fewer at a time, or set queue = true on the route",
+    }
 }
 
 impl Gateway {

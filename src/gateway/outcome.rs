@@ -1,73 +1,104 @@
 //! Sends a batch, and records what came of each of its calls.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Gateway,
     account::Account,
     batch::Batch,
-    dispatch::{Moved, ours_again, wait_again},
+    dispatch::ours_again,
     insist::PATIENCE,
+    lane::{Apart, Grant},
     settle::nothing_new,
 };
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
-    ledger::News,
+    ledger::{LedgerError, News},
 };
+
+/// What became of the calls of a batch, each as it is recorded.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Nothing more is to be done about these now.
+    pub done: Vec<Call>,
+    /// They wait for another turn, some of them apart from the others.
+    pub again: Vec<(Call, Option<Apart>)>,
+}
 
 impl Gateway {
     /// Sends a batch that has its turn, and records the outcome of each call.
-    pub(super) async fn hand_over(&self, batch: Batch, moved: &Moved) -> Vec<Call> {
-        let Batch { account, calls, turn, written, taken_up, .. } = batch;
-        if calls.is_empty() {
-            return Vec::new();
+    pub(super) async fn hand_over(&self, mut batch: Batch) -> Settled {
+        if batch.calls.is_empty() {
+            return Settled::default();
         }
-        let outcomes = self.place(&account, &calls, written, taken_up).await;
-        drop(turn);
+        let outcomes = self.place(&mut batch).await;
+        let parted = self.part(&batch, &outcomes);
+        let Batch { account, calls, grant: Grant { turn, paced, under_way }, .. } = batch;
+        drop((turn, paced));
         let at = self.inner.clock.now();
         let mut news: Vec<_> = calls
             .iter()
             .zip(outcomes)
             .map(|(call, outcome)| {
-                let observation = self.or_moved_on(call, outcome);
+                let observation = match &parted {
+                    Some(_) => Observation::PutBack,
+                    None => self.or_moved_on(call, outcome),
+                };
                 let due = account.first_look(call, &observation, at);
                 News { call: call.id, due, observation, at, vendor: None, dial: Some(call.dial()) }
             })
             .collect();
         let first_look = news.iter().filter_map(|news| news.due).min();
-        match self.insist_on(PATIENCE, &mut news).await {
+        let settled = match self.insist_on(PATIENCE, &mut news).await {
             // A vendor may tell what became of a call before it answers.
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
                 self.look_sooner(&account, &news, &recorded).await;
-                wait_again(&news, self.apply_kept(&account, recorded).await, moved)
+                let recorded = self.apply_kept(&account, recorded).await;
+                let (ours, done) = ours_again(&news, recorded);
+                let apart = |call: &Call| parted.as_ref().and_then(|parted| parted.of(call.id));
+                let again = ours.into_iter().map(|call| (apart(&call), call));
+                Settled { done, again: again.map(|(apart, call)| (call, apart)).collect() }
             }
-            Err(error) => {
-                let of = |call: &Call| news.iter().find(|news| news.call == call.id);
-                let told = calls.into_iter().map(|call| match of(&call) {
-                    Some(news) => unrecorded(call, news),
-                    None => call,
-                });
-                let told: Vec<_> = told.collect();
-                tracing::error!(%error, vendor = account.name(), calls = told.len(), "outcomes can't be recorded; they are kept in memory");
-                let gateway = self.clone();
-                self.inner.tasks.spawn(async move {
-                    let recorded = gateway.insist_on(Duration::MAX, &mut news).await;
-                    match recorded {
-                        Ok(recorded) => {
-                            first_look.inspect(|time| account.agenda.is_due(*time));
-                            gateway.look_sooner(&account, &news, &recorded).await;
-                            let calls = gateway.apply_kept(&account, recorded).await;
-                            gateway.dispatch_again(ours_again(&news, calls).0).await;
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
-                        }
-                    }
-                });
-                told
+            Err(error) => self.unrecorded_outcomes(account, calls, news, error),
+        };
+        drop(under_way);
+        settled
+    }
+
+    /// What is told of calls whose outcome can't be recorded now, while that goes on in the
+    /// background.
+    fn unrecorded_outcomes(
+        &self,
+        account: Arc<Account>,
+        calls: Vec<Call>,
+        mut news: Vec<News>,
+        error: LedgerError,
+    ) -> Settled {
+        let of = |call: &Call| news.iter().find(|news| news.call == call.id);
+        let told = calls.into_iter().map(|call| match of(&call) {
+            Some(news) => unrecorded(call, news),
+            None => call,
+        });
+        let done: Vec<_> = told.collect();
+        tracing::error!(%error, vendor = account.name(), calls = done.len(), "outcomes can't be recorded; they are kept in memory");
+        let gateway = self.clone();
+        let first_look = news.iter().filter_map(|news| news.due).min();
+        self.inner.tasks.spawn(async move {
+            let recorded = gateway.insist_on(Duration::MAX, &mut news).await;
+            match recorded {
+                Ok(recorded) => {
+                    first_look.inspect(|time| account.agenda.is_due(*time));
+                    gateway.look_sooner(&account, &news, &recorded).await;
+                    let calls = gateway.apply_kept(&account, recorded).await;
+                    gateway.dispatch_again(ours_again(&news, calls).0).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
+                }
             }
-        }
+        });
+        Settled { done, again: Vec::new() }
     }
 
     /// A vendor's push may have named a call while it was being handed over: then there is

@@ -1,112 +1,367 @@
-//! Whoever wants to send something waits until it is within what the vendor takes.
+//! What a vendor takes in a window of time, of calls and of requests, and how long it wants to
+//! be left alone when it says that it gets too much.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     select,
-    sync::Notify,
-    time::{Instant, sleep},
+    sync::{Notify, futures::Notified},
+    time::{Instant, sleep_until},
 };
 
 use super::allowance::Allowance;
+use crate::config::Rate;
 
-/// Lets through what an [`Allowance`] has left.
+/// How long a vendor is left alone that says "too fast", and not for how long; twice as long
+/// each time it says so again.
+const FIRST_REST: Duration = Duration::from_secs(1);
+/// The longest rest, whatever the vendor says.
+const LONGEST_REST: Duration = Duration::from_secs(300);
+
+/// The pace of one vendor account.
 #[derive(Debug)]
 pub(super) struct Pace {
-    allowance: Mutex<Allowance>,
-    /// Something arrived: from now on it is known when its place is free again.
-    arrived: Notify,
+    state: Mutex<State>,
+    /// It is known by now when more may go, or that more may.
+    changed: Notify,
 }
 
-/// The right to send one. It counts from when it was given until one window after it is
-/// dropped, which has to be after the answer.
 #[derive(Debug)]
-pub(super) struct Paced<'a>(&'a Pace);
+struct State {
+    calls: Option<Allowance>,
+    requests: Option<Allowance>,
+    /// Of the requests, those that are questions: half of them at most, so that calls find
+    /// room.
+    questions: Option<Allowance>,
+    rests_until: Option<Instant>,
+    /// How often in a row it was too fast.
+    too_fast: u32,
+}
+
+/// The right to send one request. It counts from when it was given: until one window after
+/// this is dropped, which has to be after the answer; or not at all when nothing was sent.
+#[derive(Debug)]
+pub(super) struct Paced {
+    pace: Arc<Pace>,
+    /// Counted for it.
+    calls: u64,
+    requests: u64,
+    is_question: bool,
+    /// It may have arrived.
+    pub sent: bool,
+}
 
 impl Pace {
-    /// `limit` (at least 1) in each window of `per`.
-    pub(super) fn new(limit: u32, per: Duration) -> Self {
-        Self { allowance: Mutex::new(Allowance::new(limit, per)), arrived: Notify::new() }
+    pub(super) fn new(rate: Rate) -> Self {
+        let allowance = |limit: Option<u32>| limit.map(|limit| Allowance::new(limit, rate.per));
+        let state = State {
+            calls: allowance(rate.calls),
+            requests: allowance(rate.requests),
+            questions: allowance(rate.requests.map(|limit| limit.div_ceil(2))),
+            rests_until: None,
+            too_fast: 0,
+        };
+        Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Waits until one more is within the limit, and counts it.
-    pub(super) async fn turn(&self) -> Paced<'_> {
+    /// Ready once there may be more room than is known now.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// For how many calls a request would have room that is sent now, at least as many as it
+    /// `needs`; or when there will be room for these.
+    pub(super) fn room(&self, needs: usize, now: Instant) -> Result<usize, Instant> {
+        let mut state = self.state();
+        let wait = state.wait(count(needs), 1, now);
+        if !wait.is_zero() {
+            return Err(now + wait);
+        }
+        let left = state.calls.as_mut().map_or(u64::MAX, |calls| calls.left(now));
+        Ok(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    /// How long it takes until so many calls in so many requests may be sent, if nobody sends
+    /// anything before.
+    pub(super) fn wait_for(&self, calls: usize, requests: usize, now: Instant) -> Duration {
+        self.state().wait(count(calls), count(requests), now)
+    }
+
+    /// Counts a request with so many calls, if there is room for it.
+    pub(super) fn take(self: &Arc<Self>, calls: usize, now: Instant) -> Option<Paced> {
+        let calls = count(calls);
+        let mut state = self.state();
+        let is_room = state.wait(calls, 1, now).is_zero()
+            && state.requests.as_mut().is_none_or(|requests| requests.take(1, now));
+        if !is_room {
+            return None;
+        }
+        if let Some(allowance) = &mut state.calls
+            && !allowance.take(calls, now)
+        {
+            // Not to be seen: the wait was none.
+            state.requests.iter_mut().for_each(|requests| requests.unsent(1));
+            return None;
+        }
+        Some(Paced { pace: Arc::clone(self), calls, requests: 1, is_question: false, sent: false })
+    }
+
+    /// Waits until one more question may be sent, and counts it.
+    pub(super) async fn question(self: &Arc<Self>) -> Paced {
+        loop {
+            let changed = self.changed.notified();
+            let wait = {
+                let now = Instant::now();
+                let mut state = self.state();
+                let own = state.questions.as_mut().and_then(|own| own.wait_for(1, now));
+                let wait = state.wait(0, 1, now).max(own.unwrap_or_default());
+                if wait.is_zero() {
+                    for allowance in state.of_a_question() {
+                        allowance.take(1, now);
+                    }
+                    return Paced {
+                        pace: Arc::clone(self),
+                        calls: 0,
+                        requests: 1,
+                        is_question: true,
+                        // Nobody asks without sending.
+                        sent: true,
+                    };
+                }
+                now + wait
+            };
+            until(wait, changed).await;
+        }
+    }
+
+    /// Waits until a request with so many calls may be sent, and counts it: for one that goes
+    /// out once more. More than may ever go at once count as that.
+    pub(super) async fn again(self: &Arc<Self>, calls: usize) -> Paced {
         loop {
             // Before the look at what is left, so that nothing is missed in between.
-            let arrived = self.arrived.notified();
-            let Err(wait) = self.take(Instant::now()) else { return Paced(self) };
-            select! {
-                // In this order every time, so that a simulation can be repeated.
-                biased;
-                () = arrived => {}
-                () = sleep(wait) => {}
+            let changed = self.changed.notified();
+            let now = Instant::now();
+            let most = self.state().calls.as_ref().map_or(u64::MAX, Allowance::limit);
+            let calls = calls.min(usize::try_from(most).unwrap_or(usize::MAX));
+            match self.take(calls, now) {
+                Some(paced) => return paced,
+                None => until(now + self.wait_for(calls, 1, now), changed).await,
             }
         }
     }
 
-    fn take(&self, now: Instant) -> Result<(), Duration> {
-        let mut allowance = self.allowance();
-        if allowance.take(1, now) {
-            return Ok(());
+    /// The vendor says that it gets too much; for how long, if it says so.
+    pub(super) fn too_fast(&self, rest: Option<Duration>, now: Instant) {
+        let mut state = self.state();
+        // Those that were under way at the same time say the same.
+        if state.rests_until.is_some_and(|until| until > now) && rest.is_none() {
+            return;
         }
-        Err(allowance.wait_for(1, now).unwrap_or_default())
+        let by_itself = FIRST_REST.saturating_mul(1 << state.too_fast.min(16));
+        let until = now + rest.unwrap_or(by_itself).min(LONGEST_REST);
+        state.too_fast = state.too_fast.saturating_add(1);
+        state.rests_until = state.rests_until.max(Some(until));
     }
 
-    fn allowance(&self) -> MutexGuard<'_, Allowance> {
-        self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The vendor took what it got.
+    pub(super) fn fast_enough(&self) {
+        self.state().too_fast = 0;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Paced<'_> {
-    fn drop(&mut self) {
-        self.0.allowance().arrived(1, Instant::now());
-        self.0.arrived.notify_waiters();
+impl State {
+    fn wait(&mut self, calls: u64, requests: u64, now: Instant) -> Duration {
+        let of = |allowance: &mut Option<Allowance>, count| {
+            allowance
+                .as_mut()
+                .map_or(Duration::ZERO, |allowance| allowance.wait_for_all(count, now))
+        };
+        let rest = self.rests_until.map_or(Duration::ZERO, |t| t.saturating_duration_since(now));
+        of(&mut self.calls, calls).max(of(&mut self.requests, requests)).max(rest)
     }
+
+    fn of_a_question(&mut self) -> impl Iterator<Item = &mut Allowance> {
+        self.requests.iter_mut().chain(&mut self.questions)
+    }
+}
+
+impl Paced {
+    /// The same once more, after the answer: waits until there is room.
+    pub(super) async fn again(&mut self) {
+        let pace = Arc::clone(&self.pace);
+        let calls = usize::try_from(self.calls).unwrap_or(usize::MAX);
+        let none = Self {
+            pace: Arc::clone(&pace),
+            calls: 0,
+            requests: 0,
+            is_question: false,
+            sent: false,
+        };
+        // It is over before the next one is waited for, which may need its room.
+        drop(std::mem::replace(self, none));
+        *self = pace.again(calls).await;
+    }
+
+    /// Fewer calls go than were counted for.
+    pub(super) fn only(&mut self, calls: usize) {
+        let calls = count(calls);
+        let Some(fewer) = self.calls.checked_sub(calls).filter(|fewer| *fewer > 0) else { return };
+        self.calls = calls;
+        self.pace.state().calls.iter_mut().for_each(|allowance| allowance.unsent(fewer));
+        self.pace.changed.notify_waiters();
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = self.pace.state();
+        let over = |allowance: &mut Allowance, count| {
+            if self.sent { allowance.arrived(count, now) } else { allowance.unsent(count) }
+        };
+        state.calls.iter_mut().for_each(|allowance| over(allowance, self.calls));
+        state.requests.iter_mut().for_each(|allowance| over(allowance, self.requests));
+        if self.is_question {
+            state.questions.iter_mut().for_each(|allowance| over(allowance, 1));
+        }
+        drop(state);
+        self.pace.changed.notify_waiters();
+    }
+}
+
+async fn until(time: Instant, changed: Notified<'_>) {
+    select! {
+        // In this order every time, so that a simulation can be repeated.
+        biased;
+        () = changed => {}
+        () = sleep_until(time) => {}
+    }
+}
+
+fn count(calls: usize) -> u64 {
+    u64::try_from(calls).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn no_window_has_more_and_none_is_wasted() {
-        let minute = Duration::from_secs(60);
-        let pace = Pace::new(5, minute);
-        let begun = Instant::now();
-        let mut taken = Vec::new();
-        for step in 0..23 {
-            // Idle for a while, and in the middle of a window.
-            if step == 7 {
-                sleep(Duration::from_secs(90)).await;
-            }
-            drop(pace.turn().await);
-            taken.push(begun.elapsed());
-        }
-        for (index, at) in taken.iter().enumerate() {
-            let within = taken.iter().filter(|t| **t >= *at && **t < *at + minute).count();
-            assert!(within <= 5, "{within} from {index} on");
-        }
-        assert_eq!(taken.iter().filter(|t| t.is_zero()).count(), 5, "all at once when idle");
-        assert!(begun.elapsed() <= Duration::from_secs(330), "{:?}", begun.elapsed());
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn pace(calls: Option<u32>, requests: Option<u32>) -> Arc<Pace> {
+        Arc::new(Pace::new(Rate { calls, requests, per: MINUTE }))
+    }
+
+    /// Sends a request with so many calls that is answered at once.
+    fn send(pace: &Arc<Pace>, calls: usize) -> bool {
+        let paced = pace.take(calls, Instant::now());
+        paced.is_some_and(|mut paced| {
+            paced.sent = true;
+            true
+        })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_on_its_way_counts_until_it_has_arrived() {
-        let pace = Pace::new(1, Duration::from_secs(60));
+    async fn questions_leave_half_of_the_requests_to_calls() {
+        let pace = pace(None, Some(5));
         let begun = Instant::now();
-        let first = pace.turn().await;
-        let second = async {
-            drop(pace.turn().await);
-            begun.elapsed()
+        let mut asked = Vec::new();
+        for step in 0..13 {
+            // Idle for a while, and in the middle of a window.
+            if step == 7 {
+                sleep(MINUTE * 3 / 2).await;
+            }
+            drop(pace.question().await);
+            asked.push(begun.elapsed());
+        }
+        for at in &asked {
+            let within = asked.iter().filter(|t| *t >= at && **t < *at + MINUTE).count();
+            assert!(within <= 3, "{within} from {at:?} on");
+        }
+        assert_eq!((asked[2], asked[3], asked[6]), (Duration::ZERO, MINUTE, MINUTE * 2));
+        assert!(send(&pace, 1) && send(&pace, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_limits_hold_and_the_longer_wait_is_told() {
+        let pace = pace(Some(10), Some(3));
+        let now = Instant::now();
+        assert_eq!(pace.room(4, now), Ok(10));
+        assert!(send(&pace, 4) && send(&pace, 4) && !send(&pace, 4));
+        assert_eq!((pace.room(1, now), pace.room(3, now)), (Ok(2), Err(now + MINUTE)));
+        assert!(send(&pace, 1) && !send(&pace, 1), "no request is left");
+        assert_eq!(pace.wait_for(1, 1, now), MINUTE);
+        assert_eq!(pace.wait_for(21, 7, now), MINUTE * 3, "seven requests take three windows");
+        assert_eq!(pace.wait_for(32, 1, now), MINUTE * 4, "and 32 calls four");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_sent_does_not_count() {
+        let pace = pace(Some(10), Some(1));
+        drop(pace.take(10, Instant::now()).unwrap());
+        let mut paced = pace.take(10, Instant::now()).unwrap();
+        paced.only(4);
+        paced.sent = true;
+        drop(paced);
+        sleep(MINUTE).await;
+        let mut paced = pace.take(10, Instant::now()).unwrap();
+        paced.only(12);
+        assert_eq!(paced.calls, 10, "never more than it was given for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repetition_waits_for_its_calls() {
+        let pace = pace(Some(10), None);
+        assert!(send(&pace, 8));
+        let begun = Instant::now();
+        drop(pace.again(2).await);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let mut paced = pace.again(50).await;
+        assert_eq!((begun.elapsed(), paced.calls), (MINUTE, 10));
+        paced.sent = true;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_once_more_counts_twice() {
+        let pace = pace(Some(4), Some(1));
+        let begun = Instant::now();
+        let mut paced = pace.take(4, begun).unwrap();
+        paced.sent = true;
+        sleep(Duration::from_secs(1)).await;
+        paced.again().await;
+        assert_eq!((begun.elapsed().as_secs(), paced.calls), (61, 4));
+        // Not sent after all.
+        drop(paced);
+        assert!(send(&pace, 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vendor_rests_for_as_long_as_it_says_or_ever_longer() {
+        let pace = pace(None, None);
+        let rest = |said: Option<u64>| {
+            let now = Instant::now();
+            pace.too_fast(said.map(Duration::from_secs), now);
+            pace.wait_for(1, 1, now).as_secs()
         };
-        let first = async {
-            sleep(Duration::from_secs(30)).await;
-            drop(first);
-        };
-        let (second, ()) = tokio::join!(second, first);
-        assert_eq!(second.as_secs(), 90);
+        assert_eq!(rest(None), 1);
+        assert_eq!(rest(None), 1, "those under way at the same time say the same");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(rest(None), 2);
+        assert_eq!(rest(Some(20)), 20);
+        assert_eq!(rest(Some(5)), 20);
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(rest(Some(86_400)), 300, "nobody stops the gateway for a day");
+        sleep(Duration::from_secs(300)).await;
+        pace.fast_enough();
+        assert_eq!(rest(None), 1);
     }
 }

@@ -2,15 +2,19 @@
 //! chosen, defaults filled in, everything checked that can be checked without
 //! asking a vendor. Nothing is recorded and nothing is sent here.
 
-use jiff::Timestamp;
+use std::time::Duration;
 
-use super::{Announced, Gateway, GatewayError, account::Account};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Announced, Gateway, GatewayError, account::Account, lane::TOO_LATE};
 use crate::{
     call::{
         Call, CallError, CallId, CallState, Cause, Fallback, Fingerprint, Order, RequestId, Retry,
         Violation,
     },
     config::Route,
+    ledger::LedgerError,
     vendors::Objection,
 };
 
@@ -46,6 +50,10 @@ pub struct Prepared {
     pub(super) create_time: Timestamp,
     /// Set for one whose id was looked up.
     pub(super) announced: Option<Announced>,
+    /// When its caller has to be answered.
+    pub(super) deadline: Option<Instant>,
+    pub(super) route: String,
+    pub(super) all_or_nothing: bool,
     /// In the order of the request. Those that are wrong have failed already.
     pub calls: Vec<Call>,
 }
@@ -54,6 +62,18 @@ impl Prepared {
     /// Of a request whose id was looked up before.
     pub fn announced(self, announced: Announced) -> Self {
         Self { announced: Some(announced), ..self }
+    }
+
+    /// Of a caller who has to be answered by then: its calls are refused that would get their
+    /// turn too late.
+    pub fn within(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// How long its calls may wait for their turn.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        let left = |deadline: Instant| deadline.saturating_duration_since(now);
+        self.deadline.map_or(Duration::MAX, |deadline| left(deadline).saturating_sub(TOO_LATE))
     }
 }
 
@@ -79,7 +99,29 @@ impl Gateway {
         if all_or_nothing {
             refuse_all_if_one_is_wrong(&mut calls, now);
         }
-        Ok(Prepared { request_id, fingerprint, create_time: now, announced: None, calls })
+        Ok(Prepared {
+            request_id,
+            fingerprint,
+            create_time: now,
+            announced: None,
+            deadline: None,
+            route: request.route,
+            all_or_nothing,
+            calls,
+        })
+    }
+
+    /// Looks once more which numbers must not be called, of a request that waited.
+    ///
+    /// # Errors
+    /// When the ledger can't be asked.
+    pub(super) async fn refuse_again(&self, prepared: &mut Prepared) -> Result<(), LedgerError> {
+        let now = self.inner.clock.now();
+        self.refuse_suppressed(&mut prepared.calls, now).await?;
+        if prepared.all_or_nothing {
+            refuse_all_if_one_is_wrong(&mut prepared.calls, now);
+        }
+        Ok(())
     }
 
     /// The route of this name.

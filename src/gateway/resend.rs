@@ -137,7 +137,8 @@ impl Gateway {
             return Ok(Answer::Nothing);
         }
         let stop = &self.inner.stopping;
-        let Some(turn) = stop.run_until_cancelled(account.question_turn()).await else {
+        let Some(turn) = stop.run_until_cancelled(account.repetition_turn(entry.calls.len())).await
+        else {
             return Ok(Answer::Nothing);
         };
         // The wait may have been long.

@@ -9,7 +9,12 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Gateway, account::Account, batch::cut, insist::PATIENCE};
+use super::{
+    Gateway,
+    account::Account,
+    insist::PATIENCE,
+    lane::{Answer, Owner},
+};
 use crate::{
     call::{Call, Observation},
     ledger::{Held, LedgerError, News},
@@ -94,20 +99,32 @@ impl Gateway {
     /// for whoever takes up what waits for the next vendor, so that a slow one there takes no
     /// place of this vendor's calls.
     async fn hand_over_in_turn(&self, account: &Arc<Account>, calls: Vec<Call>) {
-        let (moved, mut arriving) = unbounded_channel();
-        let mut batches = cut(account, calls);
-        batches.iter_mut().for_each(|batch| batch.taken_up = true);
-        let in_turn = self.clone().in_turn(batches, moved);
-        let under_way = self.inner.tasks.spawn(in_turn);
-        while let Some(first) = arriving.recv().await {
+        let (to, mut answers) = unbounded_channel();
+        let mut out = calls.len();
+        self.queue(account, calls, &Arc::new(Owner::new(to, true)), None, None);
+        while out > 0 {
+            let Some(first) = answers.recv().await else { return };
             let mut some = vec![first];
-            while let Ok(call) = arriving.try_recv() {
-                some.push(call);
+            while let Ok(answer) = answers.try_recv() {
+                some.push(answer);
             }
-            self.hold_for_the_next(some).await;
+            out = out.saturating_sub(some.len());
+            let again = some.into_iter().filter_map(|answer| match answer {
+                Answer::Again(call, apart) => Some((call, apart)),
+                Answer::Done(_) | Answer::Lost => None,
+            });
+            // Who goes apart from others waits for the same vendor.
+            let (apart, moved): (Vec<_>, Vec<_>) = again.partition(|(_, apart)| apart.is_some());
+            if !apart.is_empty() {
+                let gateway = self.clone();
+                self.inner.tasks.spawn(async move {
+                    gateway.dispatch(Vec::new(), apart, None).await;
+                });
+            }
+            if !moved.is_empty() {
+                self.hold_for_the_next(moved.into_iter().map(|(call, _)| call).collect()).await;
+            }
         }
-        // Its calls are recorded, or stay as they are.
-        let _ = under_way.await;
     }
 
     async fn hold_for_the_next(&self, calls: Vec<Call>) {

@@ -46,8 +46,7 @@ impl Gateway {
     }
 
     /// Of a call that is not recorded yet, and would go now: the first vendor that gets
-    /// anything has it. Those before come after all others, so that they are still tried, or
-    /// say how long to wait, if none of these dials.
+    /// anything has it.
     pub(super) fn pass_over_the_shut(&self, call: &mut Call, route: &Route, now: Timestamp) {
         if !is_in_hand(call) || !self.is_shut(&call.vendor) {
             return;
@@ -55,6 +54,15 @@ impl Gateway {
         let Some(next) = call.fallbacks.iter().position(|f| !self.is_shut(&f.vendor)) else {
             return;
         };
+        self.put_first(call, next, route, now);
+    }
+
+    /// The fallback of this index has the call, and those before come after all others, so that
+    /// they are still tried, or say how long to wait, if none of these dials.
+    pub(super) fn put_first(&self, call: &mut Call, next: usize, route: &Route, now: Timestamp) {
+        if next >= call.fallbacks.len() {
+            return;
+        }
         let mut ahead: Vec<_> = call.fallbacks.drain(..=next).collect();
         let Some(Fallback { vendor, caller_id, redials }) = ahead.pop() else { return };
         let first = Fallback {

@@ -116,7 +116,7 @@ fn outside(route: &Route, reason: &'static str, why: &str) -> CallError {
 }
 
 /// As it is kept: rounded up.
-fn to_the_millisecond(time: Timestamp) -> Timestamp {
+pub(super) fn to_the_millisecond(time: Timestamp) -> Timestamp {
     let up = TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Ceil);
     time.round(up).unwrap_or(time)
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod breaker;
 mod canary;
 mod cancel;
+mod coalescing;
 mod deadlines;
 mod doubt;
 #[allow(dead_code, missing_docs)]
@@ -23,6 +24,7 @@ mod operation;
 mod outbox;
 mod outcomes;
 mod owners;
+mod pace;
 mod placing;
 mod raw;
 mod redialling;

@@ -107,7 +107,7 @@ async fn vendors_are_listed_with_what_they_can_do_and_how_they_are() {
     let can = phonon.capabilities.unwrap();
     assert!(can.flows && !can.audio && can.schedules && can.pull_results && !can.cancels);
     assert_eq!(can.max_calls_per_exchange, 500);
-    assert_eq!(phonon.limits.unwrap().rate_calls, 500);
+    assert_eq!(phonon.limits.unwrap().rate_calls, 1_000_000);
     assert!(!vendor("phonon-bulk").capabilities.unwrap().pull_results);
     assert!(vendor("mobtexting").capabilities.unwrap().audio);
     let health = vendor("knovvu").health.clone().unwrap();

@@ -260,6 +260,10 @@ async fn what_goes_out_is_what_was_written_or_is_written_anew() {
     let orders = vec![order("919900000200", Some(end)), order("919900000300", None)];
     let gateway = house.gateway.clone();
     let waiting = tokio::spawn(async move { place_all(&gateway, orders).await });
+    // Who waits for long is recorded meanwhile.
+    while house.ledger.open_calls(&[call::CallState::Scheduled], None, 9).await.unwrap().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     // Both are in one request that is written, and one expires while it is being claimed.
     while house.ledger.begun.try_acquire().is_ok_and(|permit| {
         permit.forget();

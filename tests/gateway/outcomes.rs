@@ -136,18 +136,23 @@ async fn a_partial_success_is_told_call_by_call() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_many_at_once_blames_none_of_them() {
+async fn a_refusal_of_many_at_once_hurts_only_the_one_that_is_wrong() {
     let (sandbox, mut gateway) = with_sandbox().await;
-    let calls = ["+919900000100", "+919900000210"].map(to).to_vec();
-    let status = gateway.create("phonon-multicast", calls).await.unwrap_err();
-    let error = Explained::of(&status);
+    let mut numbers: Vec<_> = (0..40).map(|n| format!("+9199000{n:03}00")).collect();
+    numbers[23].replace_range(11.., "10");
+    let calls = numbers.iter().map(|number| to(number)).collect();
+    let response = gateway.create("phonon-multicast", calls).await.unwrap();
+    for (n, call) in response.calls.iter().enumerate() {
+        let expected = if n == 23 { CallState::Failed } else { CallState::Accepted };
+        assert_eq!(call.state(), expected, "{call:?}");
+        assert_eq!(sandbox.dials_of(&call.to[0]), usize::from(n != 23));
+    }
+    let error = Explained::of_call(&response.calls[23]);
     assert_eq!(
         (error.code, error.info.reason.as_str()),
         (Code::InvalidArgument, "INVALID_CONTACT_NUMBER")
     );
-    assert!(error.fields().is_empty(), "{error:?}");
-    let second = Explained::of_call(&error.packed().calls[1]);
-    assert!(second.message.contains("2 calls in one request"), "{}", second.message);
+    assert_eq!(error.fields(), ["calls[23].to[0]"]);
     gateway.stop().await;
     sandbox.stop().await;
 }

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    harness::FAST,
     placing::{order, place, place_all},
     raw::yes,
     still::{Canned, Outcome, Still, sizes, takes_all, text},
@@ -97,7 +98,7 @@ async fn a_call_is_held_until_its_time_for_every_vendor() {
 #[tokio::test(start_paused = true)]
 async fn what_is_due_together_goes_together() {
     let line = multicast();
-    let house = Still::new(&one("phonon-multicast", ""), &[("one", &line)]);
+    let house = Still::new(&one("phonon-multicast", FAST), &[("one", &line)]);
     house.gateway.attend();
     let start = Instant::now();
     // Of as many requests.
@@ -382,7 +383,7 @@ async fn a_call_that_is_held_while_it_has_its_turn_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn many_more_than_may_be_in_hand_go_one_after_the_other() {
     let line = Canned::taking(|_| Duration::from_millis(20), |_, body| takes_all(body));
-    let config = one("phonon-multicast", "max_in_flight = 1");
+    let config = one("phonon-multicast", &format!("max_in_flight = 1\n{FAST}"));
     let house = Still::new(&config, &[("one", &line)]);
     house.gateway.attend();
     for chunk in 0..5_u64 {

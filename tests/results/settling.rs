@@ -127,7 +127,8 @@ async fn the_last_moments_of_a_call_are_no_flood_of_questions() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_the_turn_of_questions() {
-    let ways = Ways { rate: "{ requests = 1, per = \"1m\" }", ..Ways::pull() };
+    // Ten for the calls, and one for the first question.
+    let ways = Ways { rate: "{ requests = 11, per = \"1m\" }", ..Ways::pull() };
     let mut town = Town::start(ways).await;
     let calls = (0..10).map(|n| endless(&format!("+9199000{n:03}02"))).collect();
     town.gateway.create("mobtexting", calls).await.unwrap();

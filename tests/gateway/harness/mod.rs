@@ -118,7 +118,10 @@ pub async fn with_sandbox_that_answers_within(timeout: &str) -> (Sandbox, Gatewa
     (sandbox, gateway)
 }
 
-/// The configuration of the six systems.
+/// A rate that limits nothing here.
+pub const FAST: &str = "rate = { calls = 1000000, per = \"1s\" }";
+
+/// The configuration of the six systems, which are as fast as one likes.
 pub fn six_systems(sandbox: &Sandbox, timeout: &str) -> String {
     let urls = sandbox.urls();
     let mut text = String::new();
@@ -129,24 +132,24 @@ pub fn six_systems(sandbox: &Sandbox, timeout: &str) -> String {
     ] {
         text.push_str(&format!(
             "[vendors.{name}]\nkind = \"phonon\"\n{keys}\nbase_url = \"{}\"\nsecurity_id = \"{SECURITY_ID}\"\n\
-             flow_id = \"AbCd1234\"\nresults = {{ url = \"{}\", version = 2 }}\ntimeout = \"{timeout}\"\n\n",
+             flow_id = \"AbCd1234\"\nresults = {{ url = \"{}\", version = 2 }}\ntimeout = \"{timeout}\"\n{FAST}\n\n",
             urls.phonon, urls.phonon_results,
         ));
     }
     text.push_str(&format!(
         "[vendors.phonon-bulk]\nkind = \"phonon\"\nproduct = \"multicast\"\nlane = \"bulk\"\nbase_url = \"{}\"\n\
-         security_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"\ntimeout = \"{timeout}\"\n\n",
+         security_id = \"{SECURITY_ID}\"\nflow_id = \"AbCd1234\"\ntimeout = \"{timeout}\"\n{FAST}\n\n",
         urls.phonon_bulk
     ));
     text.push_str(&format!(
         "[vendors.mobtexting]\nkind = \"mobtexting\"\nbase_url = \"{}\"\naccess_token = \"sandbox-token\"\n\
-         bridge = \"918000000001\"\nflow_id = \"77\"\ntimeout = \"{timeout}\"\n\n",
+         bridge = \"918000000001\"\nflow_id = \"77\"\ntimeout = \"{timeout}\"\n{FAST}\n\n",
         urls.mobtexting
     ));
     text.push_str(&format!(
         "[vendors.knovvu]\nkind = \"knovvu\"\nbase_url = \"{}\"\nproject = \"DemoProject\"\ntenant = \"Default\"\n\
          access_token = \"sandbox-token\"\nscenario_path = \"https://ivr.example.test/scenario\"\n\
-         orchestrator_url = \"https://orchestrator.example.test\"\ndisplay_number = \"200\"\ntimeout = \"{timeout}\"\n\n",
+         orchestrator_url = \"https://orchestrator.example.test\"\ndisplay_number = \"200\"\ntimeout = \"{timeout}\"\n{FAST}\n\n",
         urls.knovvu
     ));
     for route in ROUTES {

@@ -1,0 +1,137 @@
+//! Whether a request gets its turn in time. Said before anything is recorded: what can't be
+//! served is refused at once, goes to another vendor, or waits in the ledger where its route
+//! says so.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Gateway, GatewayError, Prepared, account::Account, dispatch::is_in_hand, lane::TOO_LATE,
+};
+use crate::{call::Call, config::Route};
+
+/// When to try again where it is not the pace that keeps calls waiting.
+const BUSY: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Sees to it that those calls that would go now get their turn in time.
+    ///
+    /// # Errors
+    /// [`GatewayError::NoTurn`] when they would not; nothing is to be done of the request then.
+    pub(super) fn admit(&self, prepared: &mut Prepared) -> Result<(), GatewayError> {
+        let now = Instant::now();
+        let Some(route) = self.inner.routes.get(&prepared.route) else { return Ok(()) };
+        if prepared.deadline.is_none() && !route.queue {
+            return Ok(());
+        }
+        let patience = if route.queue {
+            // Nobody is to wait for a turn that is in the ledger's hands.
+            Duration::ZERO
+        } else {
+            prepared.patience(now)
+        };
+        // Each vendor is looked at once at most.
+        for _ in 0..=route.vendors.len() {
+            let late = self.late(prepared, patience, now);
+            let Some((vendor, count)) = late else { return Ok(()) };
+            if self.pass_over_the_late(prepared, &vendor, count, patience, route, now) {
+                continue;
+            }
+            if route.queue {
+                return self.queue_up(prepared);
+            }
+            let Some(account) = self.inner.accounts.get(&vendor) else { return Ok(()) };
+            return Err(account.no_turn(count, patience, now));
+        }
+        Ok(())
+    }
+
+    /// The first vendor whose calls would come too late, and how many they are.
+    fn late(
+        &self,
+        prepared: &Prepared,
+        patience: Duration,
+        now: Instant,
+    ) -> Option<(String, usize)> {
+        let mut seen: Vec<(&str, usize)> = Vec::new();
+        for call in prepared.calls.iter().filter(|call| is_in_hand(call)) {
+            match seen.iter_mut().find(|(vendor, _)| *vendor == call.vendor) {
+                Some((_, count)) => *count += 1,
+                None => seen.push((&call.vendor, 1)),
+            }
+        }
+        let is_late = |(vendor, count): &(&str, usize)| {
+            let account = self.inner.accounts.get(*vendor);
+            account.is_some_and(|account| account.wait_for_turn(*count, now) > patience)
+        };
+        seen.into_iter().find(is_late).map(|(vendor, count)| (vendor.to_owned(), count))
+    }
+
+    /// Gives the calls of a vendor that is too late to the next one that is not, as far as they
+    /// have one. False when some have none.
+    fn pass_over_the_late(
+        &self,
+        prepared: &mut Prepared,
+        vendor: &str,
+        count: usize,
+        patience: Duration,
+        route: &Route,
+        now: Instant,
+    ) -> bool {
+        let in_time = |name: &str| {
+            let account = self.inner.accounts.get(name);
+            account
+                .is_some_and(|a| a.shut_for().is_none() && a.wait_for_turn(count, now) <= patience)
+        };
+        let late = |call: &&mut Call| is_in_hand(call) && call.vendor == vendor;
+        let next: Vec<_> = prepared
+            .calls
+            .iter_mut()
+            .filter(late)
+            .map(|call| call.fallbacks.iter().position(|fallback| in_time(&fallback.vendor)))
+            .collect();
+        if next.iter().any(Option::is_none) {
+            return false;
+        }
+        let time = prepared.create_time;
+        for (call, next) in prepared.calls.iter_mut().filter(late).zip(next.into_iter().flatten()) {
+            self.put_first(call, next, route, time);
+        }
+        true
+    }
+
+    /// What would go now waits in the ledger, for whoever takes up what waits there.
+    fn queue_up(&self, prepared: &mut Prepared) -> Result<(), GatewayError> {
+        let time = prepared.create_time;
+        for call in prepared.calls.iter_mut().filter(|call| is_in_hand(call)) {
+            call.held_until = Some(super::turn::to_the_millisecond(time));
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    /// What is told to a caller whose calls get no turn within so long.
+    pub(super) fn no_turn(&self, calls: usize, patience: Duration, now: Instant) -> GatewayError {
+        let rate = self.rate();
+        let requests = calls.div_ceil(self.lane.max_batch());
+        // Were nobody else there.
+        let windows = |limit: Option<u32>, count: usize| {
+            let limit = limit.map_or(usize::MAX, |limit| limit.max(1) as usize);
+            u32::try_from(count.saturating_sub(1) / limit).unwrap_or(u32::MAX)
+        };
+        let windows = windows(rate.calls, calls).max(windows(rate.requests, requests));
+        let helps = rate.per.saturating_mul(windows) <= patience;
+        let wait = match self.wait_for_turn(calls, now) {
+            Duration::ZERO => BUSY,
+            wait => wait.max(TOO_LATE),
+        };
+        GatewayError::NoTurn {
+            vendor: self.name().to_owned(),
+            rate,
+            calls,
+            wait: helps.then_some(wait),
+        }
+    }
+}

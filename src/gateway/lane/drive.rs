@@ -1,0 +1,201 @@
+//! The task that drives a lane, for as long as something waits in it.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use tokio::{
+    select,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until},
+};
+
+use super::{Grant, Load, Owners, Taken};
+use crate::gateway::{
+    Gateway, GatewayError,
+    account::Account,
+    batch::{Batch, outgoing},
+    fresh::Fresh,
+};
+
+/// What is to be done in a lane.
+enum Step {
+    /// These go now.
+    Go(Taken, Grant),
+    /// Some could go, had they a turn.
+    NeedsTurn,
+    /// Nothing before this.
+    Rest(Instant),
+    /// Nothing waits any more; nobody drives the lane from now on.
+    Over,
+}
+
+type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+
+impl Gateway {
+    pub(super) async fn drive(self, account: Arc<Account>) {
+        let (mut turn, mut awaited) = (None, None::<Turn>);
+        loop {
+            // Before the look at what there is, so that nothing is missed in between.
+            let (changed, paced) = (account.lane.changed.notified(), account.pace.changed());
+            if self.is_stopping() {
+                self.clear(&account);
+                return;
+            }
+            let now = Instant::now();
+            self.act_on_overdue(&account, now);
+            let mut wakes_at = match account.step(&mut turn, now) {
+                Step::Go(taken, grant) => {
+                    self.send_off(&account, taken, grant);
+                    continue;
+                }
+                Step::NeedsTurn => {
+                    turn = account.try_turn();
+                    if turn.is_some() {
+                        continue;
+                    }
+                    awaited.get_or_insert_with(|| {
+                        let account = Arc::clone(&account);
+                        Box::pin(async move { account.turn().await })
+                    });
+                    None
+                }
+                Step::Rest(until) => {
+                    (turn, awaited) = (None, None);
+                    Some(until)
+                }
+                Step::Over => return,
+            };
+            {
+                let mut state = account.lane.state();
+                wakes_at = super::queue::earlier(wakes_at, state.queue.act_by());
+                state.wakes_at = wakes_at;
+            }
+            let wakes = sleep_until(wakes_at.unwrap_or(now));
+            let got = async {
+                match &mut awaited {
+                    Some(turn) => turn.await,
+                    None => std::future::pending().await,
+                }
+            };
+            select! {
+                // In this order every time, so that a simulation can be repeated.
+                biased;
+                () = self.inner.stopping.cancelled() => {}
+                got = got => (turn, awaited) = (got, None),
+                () = changed => {}
+                () = paced => {}
+                () = wakes, if wakes_at.is_some() => {}
+            }
+        }
+    }
+
+    /// Nothing more is sent: what is not recorded is refused, and the rest stays as it is.
+    fn clear(&self, account: &Account) {
+        let mut state = account.lane.state();
+        state.driven = false;
+        let (wholes, parts) = state.queue.clear();
+        drop(state);
+        wholes.into_iter().for_each(|fresh| fresh.settle(Err(GatewayError::Stopping)));
+        for (calls, owner) in parts {
+            let mut owners = Owners::default();
+            calls.iter().for_each(|call| owners.add(call.id, Arc::clone(&owner)));
+            owners.done(calls.into());
+        }
+    }
+
+    /// Refuses requests that would get their turn too late, and has those recorded that have no
+    /// deadline and wait too long to be in memory alone.
+    fn act_on_overdue(&self, account: &Arc<Account>, now: Instant) {
+        let overdue = account.lane.state().queue.overdue(now);
+        for (ticket, fresh) in overdue {
+            if fresh.is_late(now) {
+                fresh.refuse(account, now);
+            } else {
+                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+            }
+        }
+    }
+
+    fn send_off(&self, account: &Arc<Account>, taken: Taken, grant: Grant) {
+        let account = Arc::clone(account);
+        match taken.load {
+            Load::Wholes(wholes) => {
+                tokio::spawn(self.clone().place_together(account, wholes, grant));
+            }
+            Load::Parts(parts) => {
+                let mut batch = Batch { apart: taken.group.apart, ..Batch::of(&account, grant) };
+                for (call, owner) in parts {
+                    batch.owners.add(call.id, owner);
+                    batch.calls.push(call);
+                }
+                self.inner.tasks.spawn(self.clone().take_turn(batch));
+            }
+        }
+    }
+}
+
+impl Account {
+    fn step(self: &Arc<Self>, turn: &mut Option<OwnedSemaphorePermit>, now: Instant) -> Step {
+        let lane = &self.lane;
+        let mut state = lane.state();
+        state.gathers = false;
+        let Some(front) = state.queue.front(lane.max_batch) else {
+            state.driven = false;
+            return Step::Over;
+        };
+        let ready = front.since + lane.max_delay;
+        if lane.gathers(&state, front.waiting) && ready > now {
+            state.gathers = true;
+            return Step::Rest(ready);
+        }
+        let room = match self.pace.room(front.needs, now) {
+            Ok(room) => room.min(lane.max_batch),
+            Err(until) => return Step::Rest(until),
+        };
+        let Some(turn) = turn.take() else { return Step::NeedsTurn };
+        let Some(mut taken) = state.queue.take(room, !lane.max_delay.is_zero()) else {
+            state.driven = false;
+            return Step::Over;
+        };
+        if let Some(rest) = self.beyond_one_exchange(&mut taken) {
+            state.queue.give_back(rest);
+        }
+        match self.pace.take(taken.calls(), now) {
+            Some(paced) => Step::Go(taken, self.sent_off(&mut state, turn, paced)),
+            // Somebody asked a question in between.
+            None => {
+                state.queue.give_back(taken);
+                Step::Rest(self.pace.room(front.needs, now).err().unwrap_or(now))
+            }
+        }
+    }
+
+    /// Leaves as many as the vendor takes in one exchange, which has a limit of size as well;
+    /// gives the others.
+    fn beyond_one_exchange(&self, taken: &mut Taken) -> Option<Taken> {
+        let all: Vec<_> = match &taken.load {
+            Load::Parts(parts) => parts.iter().map(|(call, _)| outgoing(call)).collect(),
+            Load::Wholes(wholes) => wholes.iter().flat_map(Fresh::in_hand).map(outgoing).collect(),
+        };
+        if all.len() <= 1 {
+            return None;
+        }
+        let fits = self.adapter().batches(&all).first().map_or(0, Vec::len);
+        if fits >= all.len() {
+            return None;
+        }
+        let load = match &mut taken.load {
+            Load::Parts(parts) => Load::Parts(parts.split_off(fits.max(1).min(parts.len()))),
+            Load::Wholes(wholes) => {
+                let mut calls = 0;
+                let whole = wholes.iter().take_while(|fresh| {
+                    calls += fresh.waiting_calls();
+                    calls <= fits
+                });
+                // The first one alone fits: that was looked at before it came here.
+                let whole = whole.count().max(1);
+                Load::Wholes(wholes.split_off(whole.min(wholes.len())))
+            }
+        };
+        Some(Taken { group: taken.group.clone(), since: taken.since, load })
+    }
+}

@@ -1,0 +1,327 @@
+//! Where calls wait for their vendor: one lane for each account. It keeps to the vendor's pace
+//! and to the exchanges it takes at a time, is fair to all who wait, and lets calls of the
+//! same group go together.
+//!
+//! A request whose calls fit into one exchange waits here as a whole and unrecorded, so that one
+//! commit and one exchange serve many of them. What has to wait longer is recorded first
+//! ([`UNRECORDED`]), and so are requests that need several exchanges: their calls may be parted.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, mpsc::UnboundedSender, oneshot},
+    time::Instant,
+};
+
+use super::{Gateway, account::Account, fresh::Fresh, pace::Paced};
+use crate::{
+    call::{Call, CallId, Selector},
+    config::VendorConfig,
+};
+
+mod drive;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub(super) use queue::{Group, Load, Queue, Whole};
+
+/// How long a request without a deadline waits before it is recorded as waiting.
+pub(super) const UNRECORDED: Duration = Duration::from_millis(250);
+/// How long before its caller's deadline a request is refused that has had no turn.
+pub(super) const TOO_LATE: Duration = Duration::from_millis(10);
+
+type Waiting = Queue<Fresh, Call, Arc<Owner>>;
+type Taken = queue::Taken<Fresh, Call, Arc<Owner>>;
+
+/// The lane of an account.
+#[derive(Debug)]
+pub(super) struct Lane {
+    state: Mutex<State>,
+    /// Somebody has to look again.
+    changed: Notify,
+    max_batch: usize,
+    /// Zero means that nothing goes together.
+    max_delay: Duration,
+    next_apart: AtomicU32,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Waiting,
+    /// A task drives the lane.
+    driven: bool,
+    /// It rests until others came, or until then.
+    gathers: bool,
+    wakes_at: Option<Instant>,
+    /// Exchanges under way, until what came of them is recorded.
+    under_way: usize,
+}
+
+/// The right to send one exchange now.
+#[derive(Debug)]
+pub(super) struct Grant {
+    /// Held for as long as the exchange takes.
+    pub turn: OwnedSemaphorePermit,
+    pub paced: Paced,
+    /// Held until all is recorded.
+    pub under_way: UnderWay,
+}
+
+/// An exchange of a lane.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Account>);
+
+/// Calls that go with nobody but themselves, after a refusal of many that can only be meant
+/// for some of them.
+#[derive(Debug, Clone)]
+pub(super) struct Apart {
+    /// Above 0, and no other's.
+    pub id: u64,
+    /// How many more exchanges may be spent on telling them apart.
+    pub budget: Arc<AtomicU32>,
+}
+
+/// Who waits for calls that are recorded.
+#[derive(Debug)]
+pub(super) struct Owner {
+    to: UnboundedSender<Answer>,
+    /// They waited for their time: no caller waits for what comes of them.
+    pub taken_up: bool,
+    /// A claim of them failed in a way that may have kept it: those of them that are
+    /// dispatching were not sent.
+    pub maybe_claimed: bool,
+    /// Set once calls of it can't be claimed: it need not wait for the ledger with each of the
+    /// others, too.
+    pub given_up: AtomicBool,
+}
+
+/// What became of a call in a lane.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// As it is recorded.
+    Done(Call),
+    /// It waits again, for the vendor it has now.
+    Again(Call, Option<Apart>),
+    /// Its exchange died of a defect: it stays as recorded.
+    Lost,
+}
+
+/// Calls of an exchange, by whom each belongs to. Whoever is not told of a call before this is
+/// dropped is told that it is lost.
+#[derive(Debug, Default)]
+pub(super) struct Owners(HashMap<CallId, Arc<Owner>>);
+
+impl Owner {
+    pub(super) fn new(to: UnboundedSender<Answer>, taken_up: bool) -> Self {
+        Self { to, taken_up, maybe_claimed: false, given_up: AtomicBool::new(false) }
+    }
+
+    pub(super) fn of_maybe_claimed(to: UnboundedSender<Answer>, taken_up: bool) -> Self {
+        Self { maybe_claimed: true, ..Self::new(to, taken_up) }
+    }
+
+    fn tell(&self, answer: Answer) {
+        // Nobody listens once the gateway is gone.
+        let _ = self.to.send(answer);
+    }
+}
+
+impl Owners {
+    pub(super) fn add(&mut self, call: CallId, owner: Arc<Owner>) {
+        self.0.insert(call, owner);
+    }
+
+    pub(super) fn of(&self, call: CallId) -> Option<&Arc<Owner>> {
+        self.0.get(&call)
+    }
+
+    pub(super) fn done(&mut self, calls: Vec<Call>) {
+        for call in calls {
+            if let Some(owner) = self.0.remove(&call.id) {
+                owner.tell(Answer::Done(call));
+            }
+        }
+    }
+
+    pub(super) fn again(&mut self, calls: Vec<(Call, Option<Apart>)>) {
+        for (call, apart) in calls {
+            if let Some(owner) = self.0.remove(&call.id) {
+                owner.tell(Answer::Again(call, apart));
+            }
+        }
+    }
+}
+
+impl Drop for Owners {
+    fn drop(&mut self) {
+        self.0.values().for_each(|owner| owner.tell(Answer::Lost));
+    }
+}
+
+impl Lane {
+    pub(super) fn new(config: &VendorConfig) -> Self {
+        let state = State {
+            queue: Queue::new(),
+            driven: false,
+            gathers: false,
+            wakes_at: None,
+            under_way: 0,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            max_batch: config.adapter.capabilities().max_batch.max(1),
+            max_delay: config.max_delay,
+            next_apart: AtomicU32::new(1),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most calls of one exchange.
+    pub(super) fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    /// Calls that are to go apart from all others.
+    pub(super) fn apart(&self, budget: Arc<AtomicU32>) -> Apart {
+        Apart { id: u64::from(self.next_apart.fetch_add(1, Ordering::Relaxed).max(1)), budget }
+    }
+
+    /// Whether so few calls wait for others that may go with them.
+    fn gathers(&self, state: &State, calls: usize) -> bool {
+        !self.max_delay.is_zero() && calls < self.max_batch && state.under_way > 0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let lane = &self.0.lane;
+        let mut state = lane.state();
+        state.under_way = state.under_way.saturating_sub(1);
+        let rests = state.gathers;
+        drop(state);
+        if rests {
+            lane.changed.notify_one();
+        }
+    }
+}
+
+impl Account {
+    /// How long it takes until so many calls more have their turn, as far as the vendor's pace
+    /// tells.
+    pub(super) fn wait_for_turn(&self, calls: usize, now: Instant) -> Duration {
+        let ahead = self.lane.state().queue.ahead_of(calls);
+        let all = ahead.saturating_add(calls);
+        self.pace.wait_for(all, all.div_ceil(self.lane.max_batch), now)
+    }
+
+    /// The right to send so many calls at once, if nobody waits and nothing speaks against it.
+    pub(super) fn try_grant(self: &Arc<Self>, calls: usize) -> Option<Grant> {
+        self.grant(&mut self.lane.state(), calls, Instant::now())
+    }
+
+    fn grant(self: &Arc<Self>, state: &mut State, calls: usize, now: Instant) -> Option<Grant> {
+        if !state.queue.is_empty() || self.lane.gathers(state, calls) {
+            return None;
+        }
+        let turn = self.try_turn()?;
+        Some(self.sent_off(state, turn, self.pace.take(calls, now)?))
+    }
+
+    fn sent_off(
+        self: &Arc<Self>,
+        state: &mut State,
+        turn: OwnedSemaphorePermit,
+        paced: Paced,
+    ) -> Grant {
+        state.under_way += 1;
+        Grant { turn, paced, under_way: UnderWay(Arc::clone(self)) }
+    }
+}
+
+impl Gateway {
+    /// Sends a request that goes whole, or has it wait.
+    pub(super) fn enter(&self, account: &Arc<Account>, group: Group, fresh: Fresh) {
+        let now = Instant::now();
+        let mut state = account.lane.state();
+        if let Some(grant) = account.grant(&mut state, fresh.calls(), now) {
+            drop(state);
+            let place = self.clone().place_together(Arc::clone(account), vec![fresh], grant);
+            tokio::spawn(place);
+            return;
+        }
+        let is_sooner = |time| state.wakes_at.is_some_and(|wakes_at| time < wakes_at);
+        let is_sooner = fresh.act_by().is_some_and(is_sooner);
+        state.queue.push_whole(group, fresh, now);
+        self.see_to(account, state, is_sooner);
+    }
+
+    /// Has those requests recorded that wait unrecorded and have any of these calls; for each,
+    /// something that is ready then.
+    pub(super) fn record_waiting(&self, selector: &Selector) -> Vec<oneshot::Receiver<()>> {
+        let mut recorded = Vec::new();
+        for account in self.inner.accounts.values() {
+            let taken = account.lane.state().queue.take_out(|fresh| fresh.is_selected(selector));
+            for (ticket, mut fresh) in taken {
+                recorded.push(fresh.recorded());
+                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+            }
+        }
+        recorded
+    }
+
+    /// Has calls wait that are recorded as waiting and are the owner's alone. With a ticket
+    /// they have the place of who had it.
+    pub(super) fn queue(
+        &self,
+        account: &Arc<Account>,
+        calls: Vec<Call>,
+        owner: &Arc<Owner>,
+        apart: Option<&Apart>,
+        ticket: Option<i64>,
+    ) {
+        let mut groups: Vec<(Group, VecDeque<Call>)> = Vec::new();
+        for call in calls {
+            let name = account.adapter().group(&call.order);
+            match groups.iter_mut().find(|(group, _)| *group.name == *name) {
+                Some((_, calls)) => calls.push_back(call),
+                None => {
+                    let group = Group { name: name.into(), apart: apart.cloned() };
+                    groups.push((group, VecDeque::from([call])));
+                }
+            }
+        }
+        let now = Instant::now();
+        let mut state = account.lane.state();
+        for (group, calls) in groups {
+            state.queue.push_parts(group, calls, Arc::clone(owner), now, ticket);
+        }
+        self.see_to(account, state, ticket.is_some());
+    }
+
+    /// Whoever drives the lane looks again, if that may change anything.
+    fn see_to(&self, account: &Arc<Account>, mut state: MutexGuard<'_, State>, is_urgent: bool) {
+        if !std::mem::replace(&mut state.driven, true) {
+            drop(state);
+            self.inner.tasks.spawn(self.clone().drive(Arc::clone(account)));
+            return;
+        }
+        let lane = &account.lane;
+        let is_full = state.gathers && state.queue.calls() >= lane.max_batch;
+        drop(state);
+        if is_urgent || is_full {
+            lane.changed.notify_one();
+        }
+    }
+}
