@@ -40,31 +40,34 @@ impl CallApi {
         let asked = Asked::placing(&request_id, named);
         let failed = |error| refusal::gateway_error(&error, asked);
         let late = || refusal::deadline_exceeded(asked);
-        // Before anything that may have changed since: routes, limits, a stop. Who
-        // repeats a request wants to know what became of it.
-        let mut announced = None;
-        if named {
-            let recorded = self.gateway.recorded(&request_id, &order.fingerprint);
-            let recorded = within(deadline, recorded).await.ok_or_else(late)?;
-            match recorded.map_err(failed)? {
-                Looked::Before(created) => return respond(created, asked, &request_id),
-                Looked::New(new) => announced = Some(new),
+        let announced = named.then(|| self.gateway.announce(&request_id));
+        let fingerprint = order.fingerprint.clone();
+        let prepared = within(deadline, self.gateway.prepare(order)).await.ok_or_else(late)?;
+        let refusal = match prepared {
+            Err(error) => Ok(error),
+            Ok(prepared) => match shown(&prepared) {
+                Err(too_large) => Err(too_large),
+                Ok(_) => {
+                    let prepared = match announced {
+                        Some(announced) => prepared.announced(announced),
+                        None => prepared,
+                    };
+                    let created = self.gateway.create(prepared.within(deadline));
+                    let created = within(deadline, created).await.ok_or_else(late)?;
+                    return respond(created.map_err(failed)?, asked, &request_id);
+                }
+            },
+        };
+        // Who repeats a request wants to know what became of it, whatever has changed since:
+        // routes, limits, numbers.
+        let Some(announced) = announced else { return Err(refusal.map_or_else(|e| e, failed)) };
+        let looked = within(deadline, self.gateway.look_up(announced, &fingerprint)).await;
+        match looked.ok_or_else(late)?.map_err(failed)? {
+            Looked::Before(created) => respond(created, asked, &request_id),
+            Looked::New(announced) => {
+                Err(refusal.map_or_else(|e| e, |error| failed(announced.told(error))))
             }
         }
-        let prepared = within(deadline, self.gateway.prepare(order)).await.ok_or_else(late)?;
-        let mut prepared = prepared.map_err(|error| {
-            failed(match &announced {
-                Some(announced) => announced.told(error),
-                None => error,
-            })
-        })?;
-        if let Some(announced) = announced {
-            prepared = prepared.announced(announced);
-        }
-        shown(&prepared)?;
-        let prepared = prepared.within(deadline);
-        let created = within(deadline, self.gateway.create(prepared)).await.ok_or_else(late)?;
-        respond(created.map_err(failed)?, asked, &request_id)
     }
 
     /// Does all that can be done without dialling; records nothing and waits for nobody.

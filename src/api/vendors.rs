@@ -91,6 +91,7 @@ fn route(route: &config::Route) -> Route {
         window: route.window.as_ref().map(window),
         outside_window: outside_window.into(),
         scheduled_by: scheduled_by.into(),
+        queue: route.queue,
     }
 }
 

@@ -39,17 +39,24 @@ pub struct Created {
 impl Gateway {
     /// Places a request, for who has its seat.
     pub(super) fn begin(&self, mut prepared: Prepared, seat: Seat, counted: TaskTrackerToken) {
-        if let Err(error) = self.admit(&mut prepared) {
-            return seat.settle(Err(error));
-        }
+        let admitted = match self.is_stopping() {
+            true => Err(GatewayError::Stopping),
+            false => self.admit(&mut prepared),
+        };
         // More than fits into the semaphore can't come: a request has 5,000 calls at most.
         // What is held waits in the ledger.
         let in_memory = prepared.calls.iter().filter(|call| call.held_until.is_none()).count();
         let count = u32::try_from(in_memory).unwrap_or(u32::MAX);
         let places = Arc::clone(&self.inner.waiting).try_acquire_many_owned(count);
-        let Ok(places) = places else { return seat.settle(Err(GatewayError::Overloaded)) };
-        let fresh =
-            Fresh { prepared, seat, counted, places, since: Instant::now(), recorded: None };
+        let admitted = match &places {
+            Ok(_) => admitted,
+            Err(_) => admitted.and(Err(GatewayError::Overloaded)),
+        };
+        let (places, since) = (places.ok(), Instant::now());
+        let fresh = Fresh { prepared, seat, counted, places, since, recorded: None };
+        if let Err(error) = admitted {
+            return self.refuse_new(fresh, error);
+        }
         match self.whole(&fresh) {
             Some((account, group)) => self.enter(&account, group, fresh),
             None => drop(tokio::spawn(self.clone().place_in_parts(fresh, None))),
@@ -202,7 +209,8 @@ impl Gateway {
         fresh.created();
     }
 
-    async fn replayed(&self, fresh: Fresh, record: crate::ledger::RequestRecord) {
+    /// The answer of a request whose id was used before.
+    pub(super) async fn replayed(&self, fresh: Fresh, record: crate::ledger::RequestRecord) {
         let Prepared { request_id, fingerprint, .. } = &fresh.prepared;
         let outcome = self.replay(request_id, fingerprint, record).await;
         fresh.settle(outcome);
@@ -212,10 +220,11 @@ impl Gateway {
         if matches!(error, LedgerError::Uncertain(_)) {
             let calls = std::mem::take(&mut fresh.prepared.calls);
             // While the disk does not say which it is, they count among those that wait.
-            let places = fresh.places.split(fresh.places.num_permits());
+            let places = fresh.places.take();
             self.inner.tasks.spawn(self.clone().place_if_recorded(calls, places));
+            return fresh.settle(Err(error.clone().into()));
         }
-        fresh.settle(Err(error.clone().into()));
+        self.refuse_new(fresh, error.clone().into());
     }
 
     /// Calls whose record failed in a way that may have kept it: whoever repeats the request

@@ -1,5 +1,7 @@
 //! A request that is on its way to the ledger.
 
+use std::sync::Arc;
+
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
     time::Instant,
@@ -7,11 +9,11 @@ use tokio::{
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
-    Created, GatewayError, Prepared,
+    Created, Gateway, GatewayError, Prepared,
     account::Account,
     dispatch::is_in_hand,
     idempotency::Seat,
-    lane::{TOO_LATE, UNRECORDED, Whole},
+    lane::{Group, TOO_LATE, UNRECORDED, Whole},
 };
 use crate::{
     call::{Call, CallState, Selector},
@@ -26,7 +28,7 @@ pub(super) struct Fresh {
     /// A stop waits for it.
     pub counted: TaskTrackerToken,
     /// Its calls' places among those that wait in memory.
-    pub places: OwnedSemaphorePermit,
+    pub places: Option<OwnedSemaphorePermit>,
     pub since: Instant,
     /// Somebody waits until it is recorded, or is not to be.
     pub recorded: Option<oneshot::Sender<()>>,
@@ -68,11 +70,10 @@ impl Fresh {
         self.prepared.deadline.is_some_and(|deadline| deadline <= now + TOO_LATE)
     }
 
-    /// Refuses it at its account, which gave it no turn in time.
-    pub(super) fn refuse(self, account: &Account, now: Instant) {
+    /// What is told to its caller when its account gave it no turn in time.
+    pub(super) fn no_turn(&self, account: &Account, now: Instant) -> GatewayError {
         let waited = now.saturating_duration_since(self.since);
-        let error = account.no_turn(self.waiting_calls(), waited, now);
-        self.settle(Err(error));
+        account.no_turn(self.waiting_calls(), waited, now)
     }
 
     /// The end of it.
@@ -131,11 +132,53 @@ impl Whole for Fresh {
         self.waiting_calls()
     }
 
-    /// With a deadline it is refused in time and so need not be recorded before its turn.
+    /// With a deadline it is refused in time and so need not be recorded before its turn; but
+    /// who repeats a request is not to wait for that.
     fn act_by(&self) -> Option<Instant> {
-        match self.prepared.deadline {
-            Some(deadline) => Some(deadline.checked_sub(TOO_LATE).unwrap_or(self.since)),
-            None => self.since.checked_add(UNRECORDED),
+        let soon = self.since.checked_add(UNRECORDED);
+        let Some(deadline) = self.prepared.deadline else { return soon };
+        let late = deadline.checked_sub(TOO_LATE).unwrap_or(self.since);
+        match soon.filter(|_| self.prepared.may_be_known) {
+            Some(soon) => Some(soon.min(late)),
+            None => Some(late),
+        }
+    }
+}
+
+impl Gateway {
+    /// Refuses a request, unless its id was used before: then its answer is that one's.
+    pub(super) fn refuse_new(&self, fresh: Fresh, error: GatewayError) {
+        if !fresh.prepared.may_be_known {
+            return fresh.settle(Err(error));
+        }
+        let gateway = self.clone();
+        tokio::spawn(async move {
+            let Prepared { request_id, fingerprint, .. } = &fresh.prepared;
+            let outcome = match gateway.request(request_id).await {
+                Ok(Some(record)) => gateway.replay(request_id, fingerprint, record).await,
+                Ok(None) => Err(error),
+                Err(unasked) => Err(unasked),
+            };
+            fresh.settle(outcome);
+        });
+    }
+
+    /// Looks up whether a request was placed before that waits; if not, it waits on in its
+    /// place.
+    pub(super) async fn look_up_waiting(
+        self,
+        account: Arc<Account>,
+        mut fresh: Fresh,
+        group: Group,
+        ticket: i64,
+    ) {
+        match self.request(&fresh.prepared.request_id).await {
+            Ok(None) => {
+                fresh.prepared.may_be_known = false;
+                self.enter_again(&account, group, fresh, ticket);
+            }
+            Ok(Some(record)) => self.replayed(fresh, record).await,
+            Err(unasked) => fresh.settle(Err(unasked)),
         }
     }
 }

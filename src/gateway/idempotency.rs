@@ -12,7 +12,10 @@
 //!   seat was seen free *after* the record was seen: a request is recorded once, and then its
 //!   work can't begin again. In the other order (seat free, then record) the work may have
 //!   begun in between, and its half-way state would be told as the answer.
-//! - Who looks an id up is *announced* until it has the seat, has joined, or has gone. So
+//! - A request that can be placed at once is not looked up before: its record says that the id
+//!   was used. One that can't is looked up before it is refused, or waits for long: whoever
+//!   repeats a request is told what became of it, whatever has changed since.
+//! - Who may place an id next is *announced* until it has the seat, has joined, or has gone. So
 //!   somebody who fails with nothing recorded knows whether another one may place the same
 //!   calls still, and is not told then that nobody is dialled.
 
@@ -238,11 +241,7 @@ impl Gateway {
             Found::Taken(first) => return first.repeated().await,
         };
         let own = seat.waiter();
-        if self.is_stopping() {
-            seat.settle(Err(GatewayError::Stopping));
-        } else {
-            self.begin(prepared, seat, counted);
-        }
+        self.begin(prepared, seat, counted);
         own.outcome().await
     }
 
@@ -257,8 +256,25 @@ impl Gateway {
         id: &RequestId,
         fingerprint: &Fingerprint,
     ) -> Result<Looked, GatewayError> {
+        self.look_up(self.announce(id), fingerprint).await
+    }
+
+    /// Announces a request that may be placed.
+    pub fn announce(&self, id: &RequestId) -> Announced {
+        self.inner.in_flight.announce(id)
+    }
+
+    /// As [`Gateway::recorded`], for who is announced.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn look_up(
+        &self,
+        mut announced: Announced,
+        fingerprint: &Fingerprint,
+    ) -> Result<Looked, GatewayError> {
         let in_flight = &self.inner.in_flight;
-        let mut announced = in_flight.announce(id);
+        let id = &announced.id.clone();
         // In memory first, which spares the ledger; then, once there is a record, again.
         if let Some(first) = in_flight.join(id, fingerprint, Some(&mut announced))? {
             return first.repeated().await.map(Looked::Before);
@@ -289,7 +305,10 @@ impl Gateway {
         }
     }
 
-    async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, GatewayError> {
+    pub(super) async fn request(
+        &self,
+        id: &RequestId,
+    ) -> Result<Option<RequestRecord>, GatewayError> {
         self.inner.ledger.request(id).await.map_err(GatewayError::Unasked)
     }
 

@@ -48,8 +48,10 @@ pub struct Prepared {
     pub(super) request_id: RequestId,
     pub(super) fingerprint: Fingerprint,
     pub(super) create_time: Timestamp,
-    /// Set for one whose id was looked up.
+    /// Set for one whose caller gave it its id.
     pub(super) announced: Option<Announced>,
+    /// Its id may have been used before, and was not looked up.
+    pub(super) may_be_known: bool,
     /// When its caller has to be answered.
     pub(super) deadline: Option<Instant>,
     pub(super) route: String,
@@ -59,9 +61,9 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Of a request whose id was looked up before.
+    /// Of a request whose id its caller gave it: one that may have been used before.
     pub fn announced(self, announced: Announced) -> Self {
-        Self { announced: Some(announced), ..self }
+        Self { announced: Some(announced), may_be_known: true, ..self }
     }
 
     /// Of a caller who has to be answered by then: its calls are refused that would get their
@@ -104,6 +106,7 @@ impl Gateway {
             fingerprint,
             create_time: now,
             announced: None,
+            may_be_known: false,
             deadline: None,
             route: request.route,
             all_or_nothing,

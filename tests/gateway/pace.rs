@@ -41,7 +41,8 @@ pub async fn within(
         drafts: drafts.collect(),
         all_or_nothing: false,
     };
-    let prepared = gateway.prepare(order).await?;
+    let announced = gateway.announce(id);
+    let prepared = gateway.prepare(order).await?.announced(announced);
     gateway.create(prepared.within(deadline.map(|left| Instant::now() + left))).await
 }
 
@@ -140,6 +141,37 @@ async fn who_would_be_too_late_is_told_at_once_and_when_to_come_again() {
     let begun = Instant::now();
     within(&house.gateway, &RequestId::generate(), orders, Some(21 * SECOND)).await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_repeats_a_request_is_told_what_became_of_it_though_there_is_no_turn() {
+    let line = Canned::new(|_, body| takes_all(body));
+    let keys = "rate = { calls = 1, per = \"1m\" }";
+    let house = Still::new(&text(&[("phonon-multicast", "one", keys)]), &[("one", &line)]);
+    let id = RequestId::generate();
+    let first = within(&house.gateway, &id, vec![number(0)], None).await.unwrap();
+    // Too late for a turn, in time for one, and with all the time there is.
+    for (deadline, most) in [(Some(5), 0), (Some(100), 250), (None, 250)] {
+        let begun = Instant::now();
+        let deadline = deadline.map(Duration::from_secs);
+        let again = within(&house.gateway, &id, vec![number(0)], deadline).await.unwrap();
+        assert!(again.replayed && again.calls == first.calls);
+        assert!(begun.elapsed() <= Duration::from_millis(most), "{:?}", begun.elapsed());
+    }
+    // One that is new keeps its place meanwhile.
+    let place = |n| {
+        let gateway = house.gateway.clone();
+        let deadline = Some(Duration::from_secs(600));
+        tokio::spawn(async move {
+            within(&gateway, &RequestId::generate(), vec![number(n)], deadline).await.unwrap();
+            Instant::now()
+        })
+    };
+    let early = place(1);
+    sleep(SECOND).await;
+    let late = place(2);
+    assert!(early.await.unwrap() < late.await.unwrap());
+    assert_eq!(line.count(), 3);
 }
 
 #[tokio::test(start_paused = true)]

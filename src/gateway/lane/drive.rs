@@ -94,7 +94,7 @@ impl Gateway {
         state.driven = false;
         let (wholes, parts) = state.queue.clear();
         drop(state);
-        wholes.into_iter().for_each(|fresh| fresh.settle(Err(GatewayError::Stopping)));
+        wholes.into_iter().for_each(|fresh| self.refuse_new(fresh, GatewayError::Stopping));
         for (calls, owner) in parts {
             let mut owners = Owners::default();
             calls.iter().for_each(|call| owners.add(call.id, Arc::clone(&owner)));
@@ -106,9 +106,13 @@ impl Gateway {
     /// deadline and wait too long to be in memory alone.
     fn act_on_overdue(&self, account: &Arc<Account>, now: Instant) {
         let overdue = account.lane.state().queue.overdue(now);
-        for (ticket, fresh) in overdue {
+        for (ticket, group, fresh) in overdue {
             if fresh.is_late(now) {
-                fresh.refuse(account, now);
+                let error = fresh.no_turn(account, now);
+                self.refuse_new(fresh, error);
+            } else if fresh.prepared.deadline.is_some() {
+                let look = self.clone().look_up_waiting(Arc::clone(account), fresh, group, ticket);
+                tokio::spawn(look);
             } else {
                 tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
             }

@@ -261,10 +261,24 @@ impl Gateway {
             tokio::spawn(place);
             return;
         }
-        let is_sooner = |time| state.wakes_at.is_some_and(|wakes_at| time < wakes_at);
+        let is_sooner = |time| state.wakes_at.is_none_or(|wakes_at| time < wakes_at);
         let is_sooner = fresh.act_by().is_some_and(is_sooner);
-        state.queue.push_whole(group, fresh, now);
+        state.queue.push_whole(group, fresh, now, None);
         self.see_to(account, state, is_sooner);
+    }
+
+    /// The same for one that waited, in the place of its ticket.
+    pub(super) fn enter_again(
+        &self,
+        account: &Arc<Account>,
+        group: Group,
+        fresh: Fresh,
+        ticket: i64,
+    ) {
+        let mut state = account.lane.state();
+        let since = fresh.since;
+        state.queue.push_whole(group, fresh, since, Some(ticket));
+        self.see_to(account, state, true);
     }
 
     /// Has those requests recorded that wait unrecorded and have any of these calls; for each,
@@ -273,7 +287,7 @@ impl Gateway {
         let mut recorded = Vec::new();
         for account in self.inner.accounts.values() {
             let taken = account.lane.state().queue.take_out(|fresh| fresh.is_selected(selector));
-            for (ticket, mut fresh) in taken {
+            for (ticket, _, mut fresh) in taken {
                 recorded.push(fresh.recorded());
                 tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
             }

@@ -168,13 +168,13 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
         self.calls
     }
 
-    pub(super) fn push_whole(&mut self, group: Group, whole: W, now: Instant) {
+    /// Has a whole wait, with a ticket in the place of who had it.
+    pub(super) fn push_whole(&mut self, group: Group, whole: W, now: Instant, ticket: Option<i64>) {
         self.act_by = earlier(self.act_by, whole.act_by());
-        self.push(group, None, now, Body::Whole(whole));
+        self.push(group, ticket, now, Body::Whole(whole));
     }
 
-    /// Calls that may be parted, with a ticket in the place of who had it. Nothing comes of an
-    /// empty list.
+    /// The same of calls that may be parted. Nothing comes of an empty list.
     pub(super) fn push_parts(
         &mut self,
         group: Group,
@@ -346,9 +346,9 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
         self.put(group, entries);
     }
 
-    /// Takes out the wholes about which something is to be done by now, with their tickets,
-    /// in the order of these.
-    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(i64, W)> {
+    /// Takes out the wholes about which something is to be done by now, with their tickets and
+    /// groups, in the order of the tickets.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(i64, Group, W)> {
         if self.act_by.is_none_or(|act_by| act_by > now) {
             return Vec::new();
         }
@@ -356,7 +356,7 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
     }
 
     /// Takes out these wholes, with their tickets, in the order of these.
-    pub(super) fn take_out(&mut self, is_one: impl Fn(&W) -> bool) -> Vec<(i64, W)> {
+    pub(super) fn take_out(&mut self, is_one: impl Fn(&W) -> bool) -> Vec<(i64, Group, W)> {
         let (mut taken, mut act_by) = (Vec::new(), None);
         self.fronts.clear();
         for (group, entries) in std::mem::take(&mut self.groups) {
@@ -366,7 +366,7 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
                     Body::Whole(whole) if is_one(&whole) => {
                         self.entries -= 1;
                         self.calls -= whole.calls();
-                        taken.push((entry.ticket, whole));
+                        taken.push((entry.ticket, group.clone(), whole));
                     }
                     body => {
                         if let Body::Whole(whole) = &body {
@@ -379,7 +379,7 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
             self.put(group, left);
         }
         self.act_by = act_by;
-        taken.sort_by_key(|(ticket, _)| *ticket);
+        taken.sort_by_key(|(ticket, ..)| *ticket);
         taken
     }
 

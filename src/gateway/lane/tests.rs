@@ -30,7 +30,7 @@ fn parts(queue: &mut Waiting, flow: &str, owner: &'static str, calls: std::ops::
 }
 
 fn whole(queue: &mut Waiting, flow: &str, name: &'static str, calls: usize) {
-    queue.push_whole(group(flow), Request(name, calls, None), Instant::now());
+    queue.push_whole(group(flow), Request(name, calls, None), Instant::now(), None);
 }
 
 /// The next exchange, in short.
@@ -116,11 +116,11 @@ fn what_is_overdue_comes_out_in_its_order_and_back_into_its_place() {
     let at = |ms| Some(now + Duration::from_millis(ms));
     for (name, act_by) in [("a", at(30)), ("b", at(10)), ("c", None), ("d", at(10))] {
         let flow = if name == "d" { "g" } else { "f" };
-        queue.push_whole(group(flow), Request(name, 1, act_by), now);
+        queue.push_whole(group(flow), Request(name, 1, act_by), now, None);
     }
     assert!(queue.overdue(now).is_empty());
     let overdue = queue.overdue(now + Duration::from_millis(10));
-    let names: Vec<_> = overdue.iter().map(|(_, whole)| whole.0).collect();
+    let names: Vec<_> = overdue.iter().map(|(_, _, whole)| whole.0).collect();
     assert_eq!((names, queue.act_by()), (vec!["b", "d"], at(30)));
     queue.push_parts(group("f"), VecDeque::from([7]), "b", now, Some(overdue[0].0));
     assert_eq!(next(&mut queue, 9), ["a"], "wholes and parts don't mix");
@@ -173,7 +173,7 @@ proptest! {
             match act {
                 Act::Whole { flow, calls } => {
                     came += calls;
-                    queue.push_whole(group(flows[usize::from(flow)]), Request("", calls, None), now);
+                    queue.push_whole(group(flows[usize::from(flow)]), Request("", calls, None), now, None);
                 }
                 Act::Parts { flow, calls } => {
                     came += calls as usize;
