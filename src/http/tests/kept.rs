@@ -91,6 +91,26 @@ async fn one_that_is_good_for_nothing_more_is_not_kept() {
 }
 
 #[tokio::test]
+async fn one_with_tls_is_used_again_and_replaced_when_it_was_closed() {
+    let once = [Step::Read, Step::write(OK)];
+    let server = Server::start_tls(vec![[once.clone(), once.clone()].concat(), once.to_vec()]);
+    let client = VendorClient::new(&Link { ca: Some(CA.to_vec()), ..link() }).unwrap();
+    let url = format!("https://localhost:{}/", server.address.port());
+    for _ in 0..2 {
+        assert_eq!(client.send(&post(&url)).await.unwrap().status, 200);
+    }
+    // The first connection is closed by now, or about to be: this one is answered over the
+    // second, or met the closing.
+    let third = client.send(&post(&url)).await;
+    if let Err(failure) = third {
+        assert_eq!(in_doubt(Err(failure)), InDoubt::NoAnswer);
+        assert_eq!(client.send(&post(&url)).await.unwrap().status, 200);
+    }
+    drop(client);
+    assert_eq!(server.finish().await.len(), 3);
+}
+
+#[tokio::test]
 async fn one_that_waits_for_long_is_closed() {
     let once = vec![Step::Read, Step::write(OK), Step::Hold];
     let server = Server::start(vec![once]);
