@@ -86,8 +86,8 @@ impl VendorClient {
         let fresh = connected.map_err(|(kind, source)| Failure::NotSent { kind, source })?;
         match self.over(fresh, &origin, written, deadline).await {
             Over::Ended(result) => result,
-            // A vendor that accepts a connection and closes it may have done so because of
-            // what it read, for all that can be told from here: no case of its own.
+            // Who is quicker, we with writing or the vendor with closing, is chance: whatever
+            // a new connection ends by is in doubt.
             Over::Unwritten(_, source) => Err(in_doubt(InDoubt::NoAnswer, None, source)),
         }
     }
@@ -128,7 +128,8 @@ impl VendorClient {
 enum Over {
     /// The request was sent, perhaps.
     Ended(Result<HttpReply, Failure>),
-    /// The connection was closed before the first byte of this request was written.
+    /// The connection was closed before a byte of the request was written, which is given
+    /// back: only hyper's word for that counts.
     Unwritten(Written, Source),
 }
 

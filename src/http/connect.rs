@@ -3,7 +3,7 @@
 
 use std::{
     error::Error,
-    fmt, io,
+    fmt, io, iter,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -99,26 +99,19 @@ impl Connector {
     }
 }
 
-/// Any of an error's causes, or the error itself, is of a kind.
-fn is(error: &(dyn Error + 'static), kind: impl Fn(&(dyn Error + 'static)) -> bool) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if kind(error) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+/// An error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
 }
 
 fn is_of_name(error: &(dyn Error + 'static)) -> bool {
-    is(error, |cause| cause.is::<Unresolved>())
+    causes(error).any(<dyn Error>::is::<Unresolved>)
 }
 
 fn is_late(error: &(dyn Error + 'static)) -> bool {
-    is(error, |cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
-    })
+    causes(error)
+        .filter_map(<dyn Error>::downcast_ref::<io::Error>)
+        .any(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// The system's resolver, whose errors can be told from others.
