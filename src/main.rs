@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dialplane::cli::Cli;
+use mimalloc::MiMalloc;
+
+/// Calls are many small things that one thread makes and another drops.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -23,6 +23,7 @@ mod deadline;
 mod fingerprint;
 mod page_token;
 mod parse;
+mod reflection;
 mod refusal;
 mod render;
 mod results;

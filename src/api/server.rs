@@ -9,12 +9,14 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
 
-use super::{CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline};
+use super::{
+    CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline, reflection,
+};
 use crate::{
     config::Listen,
     gateway::Gateway,
     proto::{
-        DESCRIPTORS, call_service_server::CallServiceServer,
+        call_service_server::CallServiceServer,
         suppression_service_server::SuppressionServiceServer,
     },
 };
@@ -50,9 +52,6 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
-    /// The descriptors can't be served.
-    #[error("reflection can't be set up: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
     /// It broke while it ran.
     #[error("the gRPC server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -122,6 +121,7 @@ impl Bound {
         let calls = CallServiceServer::new(CallApi::new(gateway))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (reflection, reflection_alpha) = reflection::both();
         let router = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .http2_max_header_list_size(MAX_HEADER_BYTES)
@@ -131,8 +131,8 @@ impl Bound {
             .add_service(calls)
             .add_service(suppressions)
             .add_service(health)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+            .add_service(reflection)
+            .add_service(reflection_alpha);
         let stop = async {
             stop.await;
             // Whoever watches hears of it before the connection ends.
@@ -170,13 +170,6 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         }
         bound => bound,
     }
-}
-
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Healthy is who takes new calls: the ledger is asked, again and again.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::telemetry::{self, LogFormat};
 
@@ -73,8 +74,8 @@ impl Cli {
     /// Runs the command to its end.
     pub async fn run(self) -> ExitCode {
         let levels = match self.command {
-            Command::Serve { .. } => "info",
-            _ => "warn",
+            Command::Serve { .. } => LevelFilter::INFO,
+            _ => LevelFilter::WARN,
         };
         telemetry::start(self.log_format, levels);
         match self.command {

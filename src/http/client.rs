@@ -1,41 +1,51 @@
 //! Sends one request, once, and says for certain what is known when no answer comes.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use jiff::{Timestamp, fmt::rfc2822};
-use reqwest::{
-    Certificate, Client, ClientBuilder, Request, Response,
+use http_body_util::Full;
+use hyper::{
+    Request, Response, Uri,
+    body::{Body as _, Incoming},
     header::{
-        CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+        ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+        RETRY_AFTER, USER_AGENT,
     },
 };
+use jiff::{Timestamp, fmt::rfc2822};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
+use url::{Position, Url};
 
 use super::{
-    Body, Failure, Header, HttpReply, HttpRequest, InDoubt, Line, Method, NotSent, failure::Source,
+    Body, Failure, Header, HttpReply, HttpRequest, InDoubt, Line, Method, NotSent,
+    connect::Connector,
+    connection::{Connection, Written},
+    failure::Source,
+    pool::{Origin, Pool},
+    trust::Trust,
 };
 use crate::config::Link;
 
 /// The longest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// How long a connection waits for its next request. Below the 5 s after which common
-/// servers close theirs: a request that meets the closing is in doubt.
-const IDLE: Duration = Duration::from_secs(4);
-
-const USER_AGENT: &str = concat!("dialplane/", env!("CARGO_PKG_VERSION"));
-
-const NO_AUTHORITIES: &str = "no certificate authorities were found on this system; install its \
-                              package of them (ca-certificates) or set ca_file";
+const OURSELVES: HeaderValue =
+    HeaderValue::from_static(concat!("dialplane/", env!("CARGO_PKG_VERSION")));
 
 /// Exchanges with one vendor. Never sends anything twice, follows no redirect, uses no
 /// proxy and no cookies.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct VendorClient {
-    client: Client,
-    /// Whether there is anybody to trust: without, http still works.
-    has_authorities: bool,
+    connector: Arc<Connector>,
+    pool: Pool,
+    timeout: Duration,
+}
+
+impl fmt::Debug for VendorClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VendorClient").field("pool", &self.pool).finish_non_exhaustive()
+    }
 }
 
 /// A client can't be made.
@@ -49,37 +59,78 @@ impl VendorClient {
     /// # Errors
     /// When its certificates can't be used.
     pub fn new(link: &Link) -> Result<Self, ClientError> {
-        let certificates = match &link.ca {
-            Some(pem) => Certificate::from_pem_bundle(pem).map_err(failed)?,
-            None => Vec::new(),
-        };
-        let built = builder(link).tls_certs_merge(certificates.clone()).build();
-        match built {
-            Ok(client) => Ok(Self { client, has_authorities: true }),
-            // A system without authorities, such as a minimal container, where a vendor
-            // or the sandbox may still be reached over http.
-            Err(_) if certificates.is_empty() => Self::without_authorities(link),
-            Err(error) => Err(failed(error)),
-        }
+        let trust = Trust::new(link.ca.as_deref()).map_err(ClientError)?;
+        Ok(Self::trusting(trust, link))
     }
 
-    pub(super) fn without_authorities(link: &Link) -> Result<Self, ClientError> {
-        let client = builder(link).tls_certs_only([]).build().map_err(failed)?;
-        Ok(Self { client, has_authorities: false })
+    pub(super) fn trusting(trust: Trust, link: &Link) -> Self {
+        // The time for connecting ends first, so that what runs out then is known.
+        let connect = link.connect_timeout.min(link.timeout.mul_f32(0.9));
+        let connector = Arc::new(Connector::new(trust, connect));
+        Self { connector, pool: Pool::default(), timeout: link.timeout }
     }
 
     async fn exchange(&self, request: &HttpRequest) -> Result<HttpReply, Failure> {
-        let is_https = request.url.scheme() == "https";
-        if is_https && !self.has_authorities {
-            return Err(Failure::NotSent {
-                kind: NotSent::Tls,
-                source: Source::new(NO_AUTHORITIES),
-            });
+        let deadline = Instant::now() + self.timeout;
+        let origin = Origin::of(&request.url)
+            .ok_or_else(|| unwritable("the address is neither http nor https"))?;
+        let mut written = write(request)?;
+        while let Some(kept) = self.pool.take(&origin) {
+            match self.over(kept, &origin, written, deadline).await {
+                Over::Ended(result) => return result,
+                // It was closed while it waited, and none of this was written to it.
+                Over::Unwritten(back, _) => written = back,
+            }
         }
-        let written = write(request)?;
-        let answer = self.client.execute(written).await;
-        read(answer.map_err(|error| judge(error, is_https))?).await
+        let connected = self.connector.connect(&origin, deadline).await;
+        let fresh = connected.map_err(|(kind, source)| Failure::NotSent { kind, source })?;
+        match self.over(fresh, &origin, written, deadline).await {
+            Over::Ended(result) => result,
+            // Who is quicker, we with writing or the vendor with closing, is chance: whatever
+            // a new connection ends by is in doubt.
+            Over::Unwritten(_, source) => Err(in_doubt(InDoubt::NoAnswer, None, source)),
+        }
     }
+
+    /// One exchange over a connection, which is kept if it is good for another one.
+    async fn over(
+        &self,
+        mut connection: Connection,
+        origin: &Origin,
+        written: Written,
+        deadline: Instant,
+    ) -> Over {
+        let answer = match timeout_at(deadline, connection.send(written)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(mut error)) => {
+                let back = error.take_message();
+                let error = error.into_error();
+                return match back {
+                    Some(back) => Over::Unwritten(back, Source::of(&error)),
+                    None => Over::Ended(Err(broken(&error, InDoubt::NoAnswer, None))),
+                };
+            }
+            Err(late) => return Over::Ended(Err(too_late(&late, None))),
+        };
+        let status = answer.status().as_u16();
+        let result = match timeout_at(deadline, read(&mut connection, answer)).await {
+            Ok(result) => result,
+            Err(late) => Err(too_late(&late, Some(status))),
+        };
+        if result.is_ok() && connection.is_free().await {
+            self.pool.keep(origin, connection);
+        }
+        Over::Ended(result)
+    }
+}
+
+/// What came of an exchange over one connection.
+enum Over {
+    /// The request was sent, perhaps.
+    Ended(Result<HttpReply, Failure>),
+    /// The connection was closed before a byte of the request was written, which is given
+    /// back: only hyper's word for that counts.
+    Unwritten(Written, Source),
 }
 
 #[async_trait]
@@ -89,54 +140,68 @@ impl Line for VendorClient {
     }
 }
 
-fn failed(error: reqwest::Error) -> ClientError {
-    ClientError(Source::of(error))
+fn unwritable(seen: impl Into<String>) -> Failure {
+    Failure::NotSent { kind: NotSent::Request, source: Source::new(seen) }
 }
 
-fn builder(link: &Link) -> ClientBuilder {
-    // Time that runs out while connecting is known to be that only as long as the time
-    // for connecting ends first.
-    let connect = link.connect_timeout.min(link.timeout.mul_f32(0.9));
-    Client::builder()
-        .user_agent(USER_AGENT)
-        .timeout(link.timeout)
-        .connect_timeout(connect)
-        .pool_idle_timeout(IDLE)
-        .http1_only()
-        .no_proxy()
-        .referer(false)
-        .redirect(reqwest::redirect::Policy::none())
-        // A request on a connection that turns out to be closed before a byte of it was
-        // written still gets a new one, underneath: that is not sending it twice.
-        .retry(reqwest::retry::never())
+fn in_doubt(kind: InDoubt, status: Option<u16>, source: Source) -> Failure {
+    Failure::InDoubt { kind, status, source }
 }
 
-fn write(request: &HttpRequest) -> Result<Request, Failure> {
-    let method = match request.method {
-        Method::Get => reqwest::Method::GET,
-        Method::Post => reqwest::Method::POST,
+fn too_late(late: &Elapsed, status: Option<u16>) -> Failure {
+    in_doubt(InDoubt::Timeout, status, Source::of(late))
+}
+
+/// Whatever is seen once a request was handed to a connection, however early it looks, is
+/// in doubt.
+fn broken(error: &hyper::Error, kind: InDoubt, status: Option<u16>) -> Failure {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return in_doubt(InDoubt::Timeout, status, Source::of(error));
+        }
+        cause = error.source();
+    }
+    in_doubt(kind, status, Source::of(error))
+}
+
+fn write(request: &HttpRequest) -> Result<Written, Failure> {
+    let url = &request.url;
+    let target = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery])
+        .map_err(|_| unwritable("its path or query can't be written"))?;
+    let (body, content_type) = match &request.body {
+        Body::Empty => (Bytes::new(), None),
+        Body::Json(bytes) => (bytes.clone(), Some("application/json")),
+        Body::Form(bytes) => (bytes.clone(), Some("application/x-www-form-urlencoded")),
     };
-    let mut written = Request::new(method, request.url.clone());
-    let body = match &request.body {
-        Body::Empty => None,
-        Body::Json(bytes) => Some((bytes, "application/json")),
-        Body::Form(bytes) => Some((bytes, "application/x-www-form-urlencoded")),
+    let mut written = Request::new(Full::new(body));
+    *written.method_mut() = match request.method {
+        Method::Get => hyper::Method::GET,
+        Method::Post => hyper::Method::POST,
     };
-    if let Some((bytes, content_type)) = body {
-        written.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        *written.body_mut() = Some(bytes.clone().into());
+    *written.uri_mut() = target;
+    let headers = written.headers_mut();
+    headers.reserve(request.headers.len() + 4);
+    headers.insert(HOST, host(url).ok_or_else(|| unwritable("its host can't be written"))?);
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(USER_AGENT, OURSELVES);
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     } else if request.method == Method::Post {
         // Left out otherwise, and some servers insist on it.
-        written.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     for (name, value) in &request.headers {
-        let (key, value) = header(name, value).ok_or_else(|| Failure::NotSent {
-            kind: NotSent::Request,
-            source: Source::new(format!("the header {name} can't hold its value")),
-        })?;
-        written.headers_mut().insert(key, value);
+        let (key, value) = header(name, value)
+            .ok_or_else(|| unwritable(format!("the header {name} can't hold its value")))?;
+        headers.insert(key, value);
     }
     Ok(written)
+}
+
+fn host(url: &Url) -> Option<HeaderValue> {
+    HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
 fn header(name: &str, value: &Header) -> Option<(HeaderName, HeaderValue)> {
@@ -153,70 +218,32 @@ fn header(name: &str, value: &Header) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-// Only an error of the connector itself, or of a request that can't be made, comes before
-// the first byte for certain: hyper-util hands a request over to a connection only after
-// the connector gave one. Every other error, however early it looks, is in doubt.
-fn judge(error: reqwest::Error, is_https: bool) -> Failure {
-    let kind = if error.is_builder() {
-        NotSent::Request
-    } else if !error.is_connect() {
-        let kind = if error.is_timeout() { InDoubt::Timeout } else { InDoubt::NoAnswer };
-        return Failure::InDoubt { kind, status: None, source: Source::of(error) };
-    } else if error.is_dns() {
-        NotSent::Name
-    } else if error.is_timeout() {
-        NotSent::Timeout
-    } else if is_https && !is_of_tcp(&error) {
-        NotSent::Tls
-    } else {
-        NotSent::Connect
+async fn read(
+    connection: &mut Connection,
+    answer: Response<Incoming>,
+) -> Result<HttpReply, Failure> {
+    let (head, mut body) = answer.into_parts();
+    let status = head.status.as_u16();
+    let too_large = || {
+        let seen = format!("it is longer than {MAX_ANSWER_BYTES} bytes");
+        in_doubt(InDoubt::AnswerTooLarge, Some(status), Source::new(seen))
     };
-    Failure::NotSent { kind, source: Source::of(error) }
-}
-
-fn is_of_tcp(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return matches!(
-                io.kind(),
-                io::ErrorKind::ConnectionRefused
-                    | io::ErrorKind::HostUnreachable
-                    | io::ErrorKind::NetworkUnreachable
-                    | io::ErrorKind::NetworkDown
-                    | io::ErrorKind::AddrNotAvailable
-                    | io::ErrorKind::PermissionDenied
-            );
-        }
-        cause = error.source();
-    }
-    false
-}
-
-async fn read(mut response: Response) -> Result<HttpReply, Failure> {
-    let status = response.status().as_u16();
-    let too_large = || Failure::InDoubt {
-        kind: InDoubt::AnswerTooLarge,
-        status: Some(status),
-        source: Source::new(format!("it is longer than {MAX_ANSWER_BYTES} bytes")),
-    };
-    let limit = u64::try_from(MAX_ANSWER_BYTES).unwrap_or(u64::MAX);
-    if response.content_length().is_some_and(|length| length > limit) {
+    // As announced; nothing if it is not.
+    let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if length > MAX_ANSWER_BYTES {
         return Err(too_large());
     }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| cut(error, status))? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+    let mut text = BytesMut::with_capacity(length);
+    while let Some(frame) = connection.frame(&mut body).await {
+        let frame = frame.map_err(|error| broken(&error, InDoubt::AnswerCut, Some(status)))?;
+        // What is no data is a trailer, which no vendor has.
+        let Ok(piece) = frame.into_data() else { continue };
+        if text.len() + piece.len() > MAX_ANSWER_BYTES {
             return Err(too_large());
         }
-        body.extend_from_slice(&chunk);
+        text.extend_from_slice(&piece);
     }
-    Ok(reply(status, response.headers(), body.freeze()))
-}
-
-fn cut(error: reqwest::Error, status: u16) -> Failure {
-    let kind = if error.is_timeout() { InDoubt::Timeout } else { InDoubt::AnswerCut };
-    Failure::InDoubt { kind, status: Some(status), source: Source::of(error) }
+    Ok(reply(status, &head.headers, text.freeze()))
 }
 
 fn reply(status: u16, headers: &HeaderMap, body: Bytes) -> HttpReply {

@@ -137,11 +137,9 @@ impl Source {
         Self(text.into())
     }
 
-    pub(super) fn of(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        // The outermost says only that a request was sent, or an answer was read.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut texts: Vec<String> = Vec::new();
-        let mut cause = error.source();
+        let mut cause = Some(error);
         while let Some(error) = cause {
             let text = error.to_string();
             if !texts.contains(&text) {
@@ -149,7 +147,7 @@ impl Source {
             }
             cause = error.source();
         }
-        Self(if texts.is_empty() { error.to_string() } else { texts.join(": ") })
+        Self(texts.join(": "))
     }
 }
 

@@ -1,9 +1,13 @@
 //! The only place that sends anything to a vendor, and what is said over HTTP as data.
 
 mod client;
+mod connect;
+mod connection;
 mod failure;
 mod line;
 mod message;
+mod pool;
+mod trust;
 
 pub use client::{ClientError, MAX_ANSWER_BYTES, VendorClient};
 pub use failure::{Failure, InDoubt, NotSent, Source};

@@ -13,10 +13,6 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -52,11 +48,9 @@ impl Peer {
     }
 }
 
-impl Listener for Door {
-    type Io = Connection;
-    type Addr = Peer;
-
-    async fn accept(&mut self) -> (Connection, Peer) {
+impl Door {
+    /// The next connection.
+    pub(super) async fn accept(&self) -> (Connection, Peer) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
@@ -71,16 +65,6 @@ impl Listener for Door {
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<Peer> {
-        self.listener.local_addr().map(Peer::new)
-    }
-}
-
-impl Connected<IncomingStream<'_, Door>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        stream.remote_addr().clone()
     }
 }
 

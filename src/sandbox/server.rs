@@ -1,21 +1,22 @@
 //! The HTTP side: reads a request to its end, lets the system it is for answer, and
 //! does with the connection what the answer says.
 
-use std::sync::Arc;
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
-    extract::{ConnectInfo, Request, State},
+    extract::Request,
     http::StatusCode,
     response::Response,
 };
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use super::{
     control,
-    listener::{Door, Peer, stopped},
+    listener::{Connection, Door, Peer, stopped},
     push::Overtaking,
     traffic::{Answer, Incoming, Reply},
     vendors::{attend, split},
@@ -35,17 +36,41 @@ struct Server {
 pub(super) async fn run(listener: TcpListener, world: Arc<World>, stop: watch::Receiver<bool>) {
     let door = Door { listener, stop: stop.clone() };
     let server = Server { world, stop: stop.clone() };
-    let app = Router::new().fallback(handle).with_state(server);
-    let app = app.into_make_service_with_connect_info::<Peer>();
-    // It never fails: a connection that does is only closed.
-    let _ = axum::serve(door, app).with_graceful_shutdown(stopped(stop)).await;
+    let mut connections = JoinSet::new();
+    let mut stopping = pin!(stopped(stop));
+    loop {
+        tokio::select! {
+            () = &mut stopping => break,
+            (connection, peer) = door.accept() => {
+                connections.spawn(converse(server.clone(), connection, peer));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    // Nobody else gets in.
+    drop(door);
+    while connections.join_next().await.is_some() {}
 }
 
-async fn handle(
-    State(server): State<Server>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
-) -> Response {
+/// Serves a connection until it is closed, or the sandbox stops and nothing is under way.
+async fn converse(server: Server, connection: Connection, peer: Peer) {
+    let stop = server.stop.clone();
+    let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
+        let (server, peer) = (server.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(handle(server, peer, request.map(Body::new)).await) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(connection), service);
+    let mut connection = pin!(connection);
+    // One that breaks is only closed.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stopped(stop) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+async fn handle(server: Server, peer: Peer, request: Request) -> Response {
     let incoming = read(&peer, request).await;
     let address = incoming.path.clone();
     let (first, rest) = split(&address);

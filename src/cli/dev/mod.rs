@@ -198,7 +198,6 @@ async fn demonstrate(running: &Running) -> Result<(), Box<dyn std::error::Error>
     if let Ok(shown) = timeout(PATIENCE, async { try_join!(watch, take_back) }).await {
         shown?;
     }
-    show.finish();
     Ok(())
 }
 

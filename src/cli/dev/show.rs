@@ -3,11 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, IsTerminal},
-    time::Duration,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use super::{REFERENCE, is_over};
@@ -18,31 +17,29 @@ use crate::{
 };
 
 pub(super) struct Show {
-    /// On a terminal.
-    live: Option<MultiProgress>,
+    /// On a terminal, where lines are written anew.
+    is_live: bool,
+    /// How many lines stand above the cursor.
+    drawn: usize,
     lines: BTreeMap<String, Line>,
 }
 
 struct Line {
     state: Option<CallState>,
     revision: u64,
-    bar: Option<ProgressBar>,
+    text: String,
 }
 
 impl Show {
     pub(super) fn new() -> Self {
-        let live = io::stdout()
-            .is_terminal()
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout()));
-        Self { live, lines: BTreeMap::new() }
+        Self { is_live: io::stdout().is_terminal(), drawn: 0, lines: BTreeMap::new() }
     }
 
     pub(super) fn update(&mut self, call: &Call) {
-        let live = self.live.as_ref();
         let line = self.lines.entry(call.call_id.clone()).or_insert_with(|| Line {
             state: None,
             revision: 0,
-            bar: live.map(|all| all.add(spinner())),
+            text: String::new(),
         });
         // Watching begins with what was before the answer to the order.
         if call.revision <= line.revision || line.state == Some(call.state()) {
@@ -51,29 +48,31 @@ impl Show {
         line.revision = call.revision;
         line.state = Some(call.state());
         let text = text(call);
-        match &line.bar {
-            None => say(text),
-            Some(bar) if is_over(call) => bar.finish_with_message(text),
-            Some(bar) => bar.set_message(text),
+        if !self.is_live {
+            return say(text);
         }
-    }
-
-    pub(super) fn finish(&mut self) {
-        for line in self.lines.values() {
-            if let Some(bar) = line.bar.as_ref().filter(|bar| !bar.is_finished()) {
-                bar.abandon();
-            }
-        }
+        line.text = format!("{} {text}", if is_over(call) { ' ' } else { '…' });
+        let drawing = drawing(self.drawn, self.lines.values().map(|line| line.text.as_str()));
+        self.drawn = self.lines.len();
+        // Whoever closed it does not want to read on.
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(drawing.as_bytes()).and_then(|()| out.flush());
     }
 }
 
-fn spinner() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+/// All lines in the place of those that were drawn before, one row each however narrow the
+/// terminal is: they are cut instead of wrapped.
+fn drawing<'a>(drawn: usize, lines: impl Iterator<Item = &'a str>) -> String {
+    let mut out = String::new();
+    if drawn > 0 {
+        let _ = write!(out, "\x1b[{drawn}A");
     }
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
+    out.push_str("\x1b[?7l");
+    for line in lines {
+        let _ = writeln!(out, "\r\x1b[2K{line}");
+    }
+    out.push_str("\x1b[?7h");
+    out
 }
 
 fn text(call: &Call) -> String {
@@ -95,4 +94,18 @@ fn goes_at(call: &Call) -> Option<String> {
     let time = call.scheduled_time?;
     let time = Timestamp::new(time.seconds, time.nanos).ok()?;
     Some(format!("  goes at {}", time.strftime("%T UTC")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_drawn_in_the_place_of_those_before() {
+        assert_eq!(drawing(0, ["a"].into_iter()), "\x1b[?7l\r\x1b[2Ka\n\x1b[?7h");
+        assert_eq!(
+            drawing(1, ["a", "b"].into_iter()),
+            "\x1b[1A\x1b[?7l\r\x1b[2Ka\n\r\x1b[2Kb\n\x1b[?7h"
+        );
+    }
 }

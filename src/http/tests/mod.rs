@@ -6,9 +6,10 @@ use std::{net::TcpListener, time::Duration};
 use bytes::Bytes;
 use url::Url;
 
-use super::*;
+use super::{trust::Trust, *};
 use crate::config::{Link, Secret};
 
+mod kept;
 mod server;
 
 use server::{Server, Step};
@@ -187,7 +188,7 @@ async fn a_private_authority_is_trusted_when_it_is_configured() {
 
 #[tokio::test]
 async fn without_authorities_there_is_http_only() {
-    let client = VendorClient::without_authorities(&link()).unwrap();
+    let client = VendorClient::trusting(Trust::in_nobody(), &link());
     let server = Server::start(vec![vec![Step::Read, Step::write(OK)]]);
     let url = format!("http://{}/", server.address);
     assert_eq!(client.send(&post(&url)).await.unwrap().status, 200);
@@ -328,67 +329,5 @@ async fn a_redirect_is_told_and_not_followed() {
         let reply = result.unwrap();
         assert_eq!((reply.status, reply.location), (status, Some(location)));
         assert_eq!(requests, 1);
-    }
-}
-
-#[tokio::test]
-async fn a_connection_is_used_again() {
-    let twice = vec![Step::Read, Step::write(OK), Step::Read, Step::write(OK)];
-    let server = Server::start(vec![twice]);
-    let url = format!("http://{}/", server.address);
-    let client = VendorClient::new(&link()).unwrap();
-    for _ in 0..2 {
-        assert_eq!(client.send(&post(&url)).await.unwrap().status, 200);
-    }
-    assert_eq!(server.finish().await.len(), 2);
-}
-
-#[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_is_replaced() {
-    let script = vec![Step::Read, Step::write(OK)];
-    let (closed, is_closed) = std::sync::mpsc::channel();
-    // Asked for its second script, the server has closed the first connection.
-    let scripts = [script.clone(), script].into_iter().inspect(move |_| closed.send(()).unwrap());
-    let server = Server::start(scripts);
-    let url = format!("http://{}/", server.address);
-    let client = VendorClient::new(&link()).unwrap();
-    assert_eq!(client.send(&post(&url)).await.unwrap().status, 200);
-    is_closed.recv().unwrap();
-    is_closed.recv().unwrap();
-    // The news has come; the runtime picks it up when it has nothing else to do.
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(client.send(&post(&url)).await.unwrap().status, 200);
-    assert_eq!(server.finish().await.len(), 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_meets_the_closing_of_a_connection_never_arrives_twice() {
-    const ROUNDS: usize = 200;
-    // Every connection is closed right after its one answer, while the next request is on
-    // its way.
-    let server = Server::start(vec![vec![Step::Read, Step::write(OK)]; ROUNDS]);
-    let client = VendorClient::new(&link()).unwrap();
-    let mut answered = Vec::new();
-    for round in 0..ROUNDS {
-        let url = format!("http://{}/{round}/", server.address);
-        match client.send(&post(&url)).await {
-            Ok(reply) => {
-                assert_eq!(reply.status, 200);
-                answered.push(round);
-            }
-            Err(Failure::InDoubt { kind, .. }) => assert_eq!(kind, InDoubt::NoAnswer),
-            Err(failure) => panic!("{failure:?}"),
-        }
-    }
-    // Requests that met a closing were not read: as many connections are left over.
-    for _ in answered.len()..ROUNDS {
-        let url = format!("http://{}/rest/", server.address);
-        VendorClient::new(&link()).unwrap().send(&post(&url)).await.unwrap();
-    }
-    let requests = server.finish().await;
-    for round in 0..ROUNDS {
-        let start = format!("POST /{round}/?");
-        let count = requests.iter().filter(|request| request.starts_with(&start)).count();
-        assert_eq!(count, usize::from(answered.contains(&round)), "{round}");
     }
 }

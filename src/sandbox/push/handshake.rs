@@ -2,11 +2,12 @@
 
 use std::io;
 
-use reqwest::header;
+use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use super::post;
-use crate::sandbox::world::World;
+use super::post::{self, Letter};
+use crate::sandbox::{System, world::World};
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -44,20 +45,24 @@ pub(in crate::sandbox) async fn run(world: &World) -> Result<u16, HandshakeError
     url.query_pairs_mut().append_pair("token", &webhook.token);
     let challenge = world.new_id();
     let body = json!({ "validation_key": webhook.token, "challenge": challenge });
-    let client = post::client().ok_or(HandshakeError::Unreachable)?;
-    let request = client.post(url).header(header::CONTENT_TYPE, post::JSON).body(body.to_string());
-    let mut answer = request.send().await.map_err(|_| HandshakeError::Unreachable)?;
+    let letter = Letter {
+        system: System::MobTexting,
+        url,
+        authorization: None,
+        content_type: post::JSON,
+        body: body.to_string(),
+    };
+    let answer = post::send(&post::client(), &letter).await;
+    let answer = answer.map_err(|_| HandshakeError::Unreachable)?;
     let status = answer.status().as_u16();
     if status != 200 {
         return Err(HandshakeError::Status(status));
     }
-    let mut text = Vec::new();
-    while let Ok(Some(piece)) = answer.chunk().await
-        && text.len() <= MAX_ANSWER
-    {
-        text.extend_from_slice(&piece);
-    }
-    let said: Value = serde_json::from_slice(&text).map_err(|_| HandshakeError::Challenge)?;
+    let text =
+        timeout(post::PATIENCE, Limited::new(answer.into_body(), MAX_ANSWER).collect()).await;
+    let Ok(Ok(text)) = text else { return Err(HandshakeError::Challenge) };
+    let said: Value =
+        serde_json::from_slice(&text.to_bytes()).map_err(|_| HandshakeError::Challenge)?;
     let same = said.get("challenge").and_then(Value::as_str) == Some(challenge.as_str());
     if same { Ok(status) } else { Err(HandshakeError::Challenge) }
 }

@@ -51,12 +51,8 @@ pub(super) async fn run(world: Arc<World>, stop: watch::Receiver<bool>) {
         while under_way.len() < most
             && let Some(job) = world.pushes.take(Timestamp::now())
         {
-            if client.is_none() {
-                client = post::client();
-            }
-            if let Some(client) = client.clone() {
-                under_way.spawn(deliver(Arc::clone(&world), client, job));
-            }
+            let client = client.get_or_insert_with(post::client).clone();
+            under_way.spawn(deliver(Arc::clone(&world), client, job));
         }
         let wait = match world.pushes.next_due() {
             Some(due) if under_way.len() < most => until(due),
@@ -80,7 +76,7 @@ fn until(due: Timestamp) -> std::time::Duration {
 }
 
 /// Posts once, notes it, and has it posted again if the vendor would.
-async fn deliver(world: Arc<World>, client: reqwest::Client, mut job: Job) {
+async fn deliver(world: Arc<World>, client: post::Client, mut job: Job) {
     let (webhooks, pushing) = world.pushes.settings();
     let Some(letter) = letter(&webhooks, &job) else { return };
     let outcome = post::post(&client, &letter).await;

@@ -1,16 +1,34 @@
 //! Posts to this machine, and nowhere else.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    array,
+    convert::Infallible,
+    future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use reqwest::{Client, Url, header, redirect::Policy};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, header};
+use hyper_util::{
+    client::legacy::{
+        self,
+        connect::{HttpConnector, dns::Name},
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
+use tower::Service;
+use url::{Position, Url};
 
 use crate::sandbox::System;
 
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request to be posted.
 pub(in crate::sandbox) struct Letter {
@@ -50,34 +68,73 @@ impl From<Option<u16>> for Outcome {
     }
 }
 
-/// None when this machine can't make one.
-pub(super) fn client() -> Option<Client> {
-    let loopback: [SocketAddr; 2] =
-        [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
-    Client::builder()
-        .redirect(Policy::none())
-        .no_proxy()
-        .http1_only()
-        .timeout(PATIENCE)
-        // Whatever the machine takes that name for.
-        .resolve_to_addrs("localhost", &loopback)
-        .build()
-        .ok()
+/// Posts over connections that it keeps for a while.
+pub(super) type Client = legacy::Client<HttpConnector<Here>, Full<Bytes>>;
+
+/// The addresses of this machine, whatever it takes its name for.
+#[derive(Debug, Clone)]
+pub(super) struct Here;
+
+impl Service<Name> for Here {
+    type Response = array::IntoIter<SocketAddr, 2>;
+    type Error = Infallible;
+    type Future = future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        future::ready(Ok(both.map(|address| SocketAddr::new(address, 0)).into_iter()))
+    }
+}
+
+pub(super) fn client() -> Client {
+    let mut connector = HttpConnector::new_with_resolver(Here);
+    connector.set_nodelay(true);
+    legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
 }
 
 pub(super) async fn post(client: &Client, letter: &Letter) -> Outcome {
-    let mut request = client
-        .post(letter.url.clone())
-        .header(header::CONTENT_TYPE, letter.content_type)
-        .body(letter.body.clone());
-    if let Some(authorization) = &letter.authorization {
+    match send(client, letter).await {
+        Ok(response) => Outcome::Answered(response.status().as_u16()),
+        Err(outcome) => outcome,
+    }
+}
+
+/// Posts, and gives the head of the answer.
+pub(super) async fn send(client: &Client, letter: &Letter) -> Result<Response<Incoming>, Outcome> {
+    let request = write(letter).ok_or(Outcome::Broken)?;
+    match timeout(PATIENCE, client.request(request)).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) if error.is_connect() => Err(Outcome::Refused),
+        Ok(Err(_)) | Err(_) => Err(Outcome::Broken),
+    }
+}
+
+/// None if it can't be written: a line end in what goes into its head, say.
+fn write(letter: &Letter) -> Option<Request<Full<Bytes>>> {
+    let url = &letter.url;
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    let path = &url[Position::BeforePath..Position::AfterQuery];
+    let mut request = Request::post(format!("http://{host}{path}"))
+        .header(header::CONTENT_TYPE, letter.content_type);
+    if let Some(authorization) = letter.authorization.clone().or_else(|| basic(url)) {
         request = request.header(header::AUTHORIZATION, authorization);
     }
-    match request.send().await {
-        Ok(response) => Outcome::Answered(response.status().as_u16()),
-        Err(error) if error.is_connect() => Outcome::Refused,
-        Err(_) => Outcome::Broken,
+    request.body(Full::from(letter.body.clone())).ok()
+}
+
+/// The credentials of an address, as they are sent.
+fn basic(url: &Url) -> Option<String> {
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    let (user, password) = (url.username(), url.password());
+    if user.is_empty() && password.is_none() {
+        return None;
     }
+    let both = format!("{}:{}", decoded(user), decoded(password.unwrap_or_default()));
+    Some(format!("Basic {}", BASE64_STANDARD.encode(both)))
 }
 
 /// Reads an address on this machine.
@@ -86,8 +143,8 @@ pub(super) async fn post(client: &Client, letter: &Letter) -> Outcome {
 /// What is wrong with it, without repeating it: it may hold a token.
 pub(super) fn loopback(address: &str) -> Result<Url, &'static str> {
     let url = Url::parse(address).map_err(|_| "is no address")?;
-    if !["http", "https"].contains(&url.scheme()) {
-        return Err("is no http or https address");
+    if url.scheme() != "http" {
+        return Err("is no http address");
     }
     let is_loopback = match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
@@ -118,7 +175,7 @@ mod tests {
         for address in [
             "http://127.0.0.1:8080/callbacks/a",
             "http://127.1.2.3/",
-            "https://localhost:1/x",
+            "http://localhost:1/x",
             "http://LOCALHOST/",
             "http://[::1]:8080/x?y=z",
             "http://[::ffff:127.0.0.1]/",
@@ -136,6 +193,7 @@ mod tests {
             "http://127.0.0.1.example.test/",
             "http://127.0.0.1@example.test/",
             "http://example.test#@127.0.0.1/",
+            "https://127.0.0.1/",
             "ftp://127.0.0.1/",
             "file:///tmp/x",
             "127.0.0.1:80",
