@@ -28,6 +28,8 @@ use dialplane::{
 use jiff::Timestamp;
 use serde_json::json;
 
+mod cost;
+
 const SMALL: usize = 1_000;
 const REQUEST: usize = 5_000;
 const START: Position = Position { entries: 0, within: None };
@@ -37,15 +39,21 @@ const WRITING: Duration = Duration::from_secs(4);
 #[tokio::main]
 async fn main() {
     let mut large = 1_000_000;
+    let mut cost_alone = false;
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--quick" => large = 100_000,
+            "--cost" => cost_alone = true,
             // Cargo's own.
             "--bench" => {}
             number => large = number.parse().expect("a number of calls, or --quick"),
         }
     }
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    if cost_alone {
+        return cost::measure(&directory.path().join("cost.db"), large).await;
+    }
+    cost::measure(&directory.path().join("cost.db"), 0).await;
     let mut medians = Vec::new();
     for size in [SMALL, large] {
         let path = directory.path().join(format!("{size}.db"));

@@ -14,10 +14,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::{
+    cache::Cache,
     marks::{self, Marks, Told},
     open::known_schema,
     reader::Read,
     row::Trouble,
+    session::Session,
 };
 use crate::ledger::LedgerError;
 
@@ -41,45 +43,78 @@ pub trait Change: Send {
     /// How many calls it writes, at least 1.
     fn weight(&self) -> usize;
 
-    /// Makes the change and keeps what came of it.
+    /// Makes the change and keeps what came of it. Once more, if the transaction in which it
+    /// did was rolled back because of another one.
     ///
     /// # Errors
     /// When it was not made; [`Trouble::is_of_the_store`] tells whether the others of
     /// the transaction go with it.
-    fn make(&mut self, connection: &Connection) -> Result<(), Trouble>;
+    fn make(&mut self, session: &mut Session<'_>) -> Result<(), Trouble>;
+
+    /// It is on disk, and nothing came after it: what is known of it by now need not be read.
+    fn remember(&mut self, cache: &mut Cache);
 
     /// Tells who waits: what came of the change if it is on disk, the error if not.
     fn answer(self: Box<Self>, committed: Result<(), LedgerError>);
 }
 
+/// How a change is made.
+pub trait Make: Send + 'static {
+    /// What comes of it.
+    type Outcome: Send + 'static;
+
+    /// As [`Change::make`].
+    ///
+    /// # Errors
+    /// As there.
+    fn make(&mut self, session: &mut Session<'_>) -> Result<Self::Outcome, Trouble>;
+
+    /// As [`Change::remember`].
+    fn remember(&mut self, _cache: &mut Cache) {}
+}
+
 /// A change made by a function.
-pub struct Pending<F, T> {
+pub struct By<F>(pub F);
+
+impl<F, T> Make for By<F>
+where
+    F: FnMut(&mut Session<'_>) -> Result<T, Trouble> + Send + 'static,
+    T: Send + 'static,
+{
+    type Outcome = T;
+
+    fn make(&mut self, session: &mut Session<'_>) -> Result<T, Trouble> {
+        (self.0)(session)
+    }
+}
+
+/// A change, and who waits for it.
+pub struct Pending<M: Make> {
     /// How many calls it writes.
     pub weight: usize,
-    /// Makes the change, once.
-    pub make: Option<F>,
+    /// Makes the change.
+    pub make: M,
     /// What came of it.
-    pub made: Option<T>,
+    pub made: Option<M::Outcome>,
     /// Who waits.
-    pub reply: oneshot::Sender<Result<T, LedgerError>>,
+    pub reply: oneshot::Sender<Result<M::Outcome, LedgerError>>,
     /// Its place in the queue.
     pub place: OwnedSemaphorePermit,
 }
 
-impl<F, T> Change for Pending<F, T>
-where
-    F: FnOnce(&Connection) -> Result<T, Trouble> + Send,
-    T: Send,
-{
+impl<M: Make> Change for Pending<M> {
     fn weight(&self) -> usize {
         self.weight
     }
 
-    fn make(&mut self, connection: &Connection) -> Result<(), Trouble> {
-        if let Some(make) = self.make.take() {
-            self.made = Some(make(connection)?);
-        }
+    fn make(&mut self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        self.made = None;
+        self.made = Some(self.make.make(session)?);
         Ok(())
+    }
+
+    fn remember(&mut self, cache: &mut Cache) {
+        self.make.remember(cache);
     }
 
     fn answer(self: Box<Self>, committed: Result<(), LedgerError>) {
@@ -131,6 +166,7 @@ pub struct Writer {
     queue: mpsc::UnboundedReceiver<Message>,
     counters: Arc<Counters>,
     told: Arc<Told>,
+    cache: Cache,
     /// The last transaction failed because of the store.
     failing: bool,
 }
@@ -152,7 +188,8 @@ impl Writer {
         told: Arc<Told>,
     ) -> (Self, mpsc::UnboundedSender<Message>) {
         let (sender, queue) = mpsc::unbounded_channel();
-        (Self { connection, queue, counters, told, failing: false }, sender)
+        let cache = Cache::default();
+        (Self { connection, queue, counters, told, cache, failing: false }, sender)
     }
 
     /// Does what is first in the queue, and with it whatever else waits.
@@ -204,7 +241,7 @@ impl Writer {
         if changes.is_empty() {
             return;
         }
-        match make_all(connection, &mut changes) {
+        match make_all(connection, &mut changes, &mut self.cache) {
             Ok((outcomes, marks)) => {
                 self.told.tell(marks);
                 self.well(true);
@@ -216,6 +253,7 @@ impl Writer {
                 }
             }
             Err(broken) => {
+                self.cache.clear();
                 let error = match broken {
                     Broken::Before(trouble) => LedgerError::from(trouble),
                     Broken::Committing(error, marks) => self.overwrite(connection, &error, marks),
@@ -295,30 +333,69 @@ fn take_lock(connection: &mut Connection, and_write: bool) -> Result<(), rusqlit
     transaction.commit()
 }
 
-/// Makes the changes in one transaction, each in a savepoint of its own so that one
-/// that can't be made leaves its neighbours alone. Gives what came of each, and what the
-/// ledger as a whole comes to.
+/// Makes the changes in one transaction. One that can't be made leaves its neighbours alone:
+/// mostly because it wrote nothing. If it did, all are made once more, each in a savepoint of
+/// its own, which costs every one of them. Gives what came of each, and what the ledger as a
+/// whole comes to.
 fn make_all(
     connection: &mut Connection,
     changes: &mut [Box<dyn Change>],
+    cache: &mut Cache,
 ) -> Result<(Vec<Result<(), LedgerError>>, Marks), Broken> {
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    match attempt(connection, changes, cache, false)? {
+        Some(made) => Ok(made),
+        None => {
+            cache.clear();
+            let again = LedgerError::Failed("changes were neither made nor refused".to_owned());
+            attempt(connection, changes, cache, true)?.ok_or_else(|| Trouble::from(again).into())
+        }
+    }
+}
+
+type Made = (Vec<Result<(), LedgerError>>, Marks);
+
+/// Gives nothing, and leaves nothing, if a change was refused that can't be taken back alone.
+fn attempt(
+    connection: &mut Connection,
+    changes: &mut [Box<dyn Change>],
+    cache: &mut Cache,
+    savepoints: bool,
+) -> Result<Option<Made>, Broken> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut outcomes = Vec::with_capacity(changes.len());
-    for change in changes {
-        let mut savepoint = transaction.savepoint()?;
-        match change.make(&savepoint) {
+    let mut session = Session::begin(&transaction, cache)?;
+    for change in changes.iter_mut() {
+        let mark = session.mark(savepoints);
+        if savepoints {
+            transaction.execute_batch("SAVEPOINT change")?;
+        }
+        match change.make(&mut session) {
             Ok(()) => outcomes.push(Ok(())),
             Err(trouble) if trouble.is_of_the_store() => return Err(trouble.into()),
             Err(trouble) => {
-                savepoint.rollback()?;
+                if savepoints {
+                    transaction.execute_batch("ROLLBACK TO change")?;
+                    session.back_to(mark);
+                } else if !session.is_at(&mark) {
+                    return Ok(None);
+                }
                 outcomes.push(Err(trouble.into()));
             }
         }
-        savepoint.commit()?;
+        if savepoints {
+            transaction.execute_batch("RELEASE change")?;
+        }
     }
+    let unmoved = session.finish()?;
     let marks = marks::read(&transaction)?;
     transaction.commit().map_err(|error| Broken::Committing(error, marks))?;
-    Ok((outcomes, marks))
+    cache.committed(connection);
+    for (change, outcome) in changes.iter_mut().zip(&outcomes) {
+        if unmoved && outcome.is_ok() {
+            change.remember(cache);
+        }
+    }
+    Ok(Some((outcomes, marks)))
 }
 
 /// Why changes were not made.
