@@ -109,7 +109,12 @@ pub fn record_all(
         }
     }
     for (request, key) in requests.iter().zip(keys) {
-        for call in &request.calls {
+        for (position, call) in (0..).zip(&request.calls) {
+            // Its place among the keys is what says it from here on.
+            if call.position != position {
+                let reason = format!("call {} is not at its place in its request", call.id);
+                return Err(LedgerError::Failed(reason).into());
+            }
             let entry = rows.entries.get(&call.id).copied();
             let number = insert_call(session, call, key, entry)?;
             if rows.lengths.is_empty() {
@@ -225,14 +230,8 @@ pub fn claim(
     let mut claim = Claim::default();
     // What waits is in no entry.
     let mut none = Released::default();
-    let news = |call, observation| News {
-        call,
-        observation,
-        at,
-        due: None,
-        vendor: None,
-        dial: None,
-    };
+    let news =
+        |call, observation| News { call, observation, at, due: None, vendor: None, dial: None };
     let list = suppressions::List::open(session.connection)?;
     let mut seen = HashSet::with_capacity(calls.len());
     let mut left = Vec::with_capacity(calls.len());

@@ -110,11 +110,7 @@ fn readable(row: &Row<'_>, vendor: &str) -> Result<Option<Call>, Trouble> {
 }
 
 /// Lets go what somebody had.
-pub fn let_go(
-    session: &mut Session<'_>,
-    until: Timestamp,
-    limit: usize,
-) -> Result<usize, Trouble> {
+pub fn let_go(session: &mut Session<'_>, until: Timestamp, limit: usize) -> Result<usize, Trouble> {
     let connection = session.connection;
     let limit = limit.max(1);
     let mut keys: Vec<i64> = Vec::new();

@@ -176,7 +176,8 @@ impl Stretch {
         let mut rows = statement.query([integer(self.after)])?;
         let mut visited = 0;
         while let Some(row) = rows.next()? {
-            let place = Place { last: unsigned(row, 0)?, count: unsigned(row, 1)?, call: row.get(2)? };
+            let place =
+                Place { last: unsigned(row, 0)?, count: unsigned(row, 1)?, call: row.get(2)? };
             for number in place.first().max(self.after.saturating_add(1))..=place.last {
                 if visited == most || found.numbers.len() == self.limit {
                     found.more = true;

@@ -144,8 +144,7 @@ impl Ledger for SqliteLedger {
         ticket: u32,
     ) -> Result<Held, LedgerError> {
         let vendor = vendor.to_owned();
-        self.news(limit, move |session| held::take_up(session, &vendor, by, limit, ticket))
-            .await
+        self.news(limit, move |session| held::take_up(session, &vendor, by, limit, ticket)).await
     }
 
     async fn let_go(&self, until: Timestamp, limit: usize) -> Result<usize, LedgerError> {

@@ -129,9 +129,7 @@ fn remove_calls(connection: &Connection, request: i64, limit: usize) -> Result<u
     let (start, end, request) = read::reach(connection, request)?.all();
     let mut statement = connection.prepare_cached(sql::SOME_CALLS_OF_REQUEST)?;
     let calls: Vec<(i64, Option<i64>, i64)> = statement
-        .query_map((start, end, request, most), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
+        .query_map((start, end, request, most), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     let mut released = Released::default();
     let mut firsts = BTreeSet::new();

@@ -58,9 +58,8 @@ impl<'c> Session<'c> {
     pub fn begin(connection: &'c Connection, cache: &'c mut Cache) -> Result<Self, Trouble> {
         cache.check(connection)?;
         let mut statement = connection.prepare_cached(sql::GIVEN)?;
-        let given = statement.query_row((), |row| {
-            Ok(Given { newest: unsigned(row, 0)?, last_call: row.get(1)? })
-        })?;
+        let given = statement
+            .query_row((), |row| Ok(Given { newest: unsigned(row, 0)?, last_call: row.get(1)? }))?;
         Ok(Self {
             connection,
             statements: Statements::default(),

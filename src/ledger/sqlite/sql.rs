@@ -107,8 +107,7 @@ pub const INSERT_DIAL: &str =
 pub const DELETE_DIALS: &str = "DELETE FROM dials WHERE call = ?1";
 
 /// A vendor's calls that are looked at again, earliest first.
-pub const CALLS_DUE: &str =
-    select_calls!(
+pub const CALLS_DUE: &str = select_calls!(
     "WHERE calls.vendor = ?1 AND calls.due IS NOT NULL AND calls.due < 9223372036854775807 \
      ORDER BY calls.due"
 );

@@ -108,7 +108,10 @@ mod tests {
             assert_eq!(Stamp::column_result((&value).into()).unwrap(), stamp);
         }
         let text = "\"2026-03-01T10:00:00.123456789Z\"";
-        assert_eq!(serde_json::from_str::<Stamp>(text).unwrap().0.to_string(), text.replace('"', ""));
+        assert_eq!(
+            serde_json::from_str::<Stamp>(text).unwrap().0.to_string(),
+            text.replace('"', "")
+        );
         for wrong in ["18446744073709551615", "1.5", "\"yesterday\"", "null", "[]"] {
             assert!(serde_json::from_str::<Stamp>(wrong).is_err(), "{wrong}");
         }

@@ -34,6 +34,9 @@ fn in_session<T>(
     made
 }
 
+/// Of a stretch of keys that is looked up by its first and its last one.
+const BOTH_ENDS: &str = " AND rowid<?)";
+
 #[test]
 fn no_statement_walks_through_a_table() {
     let connection = open::memory().unwrap();
@@ -95,6 +98,8 @@ fn no_statement_walks_through_a_table() {
             (sql::FIRST_SUPPRESSION, "SEARCH suppressions"),
         ] {
             let plan = &plan(&connection, statement)[0];
+            // Of three rows SQLite says that one end is enough.
+            let index = if prepare.is_empty() { index } else { index.trim_end_matches(BOTH_ENDS) };
             assert!(plan.contains(index), "{statement}: {plan}");
         }
     }
