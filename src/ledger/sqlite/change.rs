@@ -8,6 +8,7 @@ use super::{
     cache::{Cache, Known},
     document, due, held,
     outbox::{self, Released},
+    pending::Make,
     read,
     row::{Trouble, integer},
     session::Session,
@@ -15,7 +16,6 @@ use super::{
     stamp::Stamp,
     state::code,
     suppressions,
-    writer::Make,
 };
 use crate::{
     call::{Call, CallId, CallState, ClientReference, Observation},

@@ -34,6 +34,7 @@ mod lock;
 mod marks;
 mod open;
 mod outbox;
+mod pending;
 mod read;
 mod reader;
 mod removal;
@@ -177,7 +178,7 @@ impl SqliteLedger {
 
     /// Queues a change and waits until it is on disk. Once queued it is made, whether
     /// or not somebody still waits.
-    async fn change<M: writer::Make>(
+    async fn change<M: pending::Make>(
         &self,
         queue: &Arc<Semaphore>,
         room: usize,
@@ -191,7 +192,7 @@ impl SqliteLedger {
             .try_acquire_many_owned(places)
             .map_err(|_| LedgerError::Overloaded(room))?;
         let (reply, answer) = oneshot::channel();
-        let change = writer::Pending { weight, make, made: None, reply, place };
+        let change = pending::Pending { weight, make, made: None, reply, place };
         self.tell_writer(writer::Message::Change(Box::new(change)))?;
         answer.await.map_err(|_| LedgerError::Closed)?
     }
@@ -202,7 +203,7 @@ impl SqliteLedger {
         weight: usize,
         make: impl FnMut(&mut Session<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.change(&self.news, MAX_NEWS, weight, writer::By(make)).await
+        self.change(&self.news, MAX_NEWS, weight, pending::By(make)).await
     }
 
     /// Reads from one snapshot, which has everything acknowledged so far.
