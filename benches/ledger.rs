@@ -4,6 +4,7 @@
 //! cargo bench --bench ledger                 1,000 and 1,000,000 calls
 //! cargo bench --bench ledger -- --quick      1,000 and 100,000
 //! cargo bench --bench ledger -- 5000000      1,000 and as many as you like
+//! cargo bench --bench ledger -- --cost 0     only processor time for a call, with so many before
 //! ```
 //!
 //! On the disk of the target directory. What a vendor or a caller waits for is a commit,

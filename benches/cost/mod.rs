@@ -3,7 +3,10 @@
 //! in one change each, and for 256 requests of one call that are recorded at the same time and
 //! accepted in one change.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use dialplane::{
     call::{Attempt, Call, CallState, Observation, ReportedState, RequestId},
@@ -21,12 +24,16 @@ const WARM: usize = 6;
 /// Puts both shapes through a ledger that has so many finished calls before.
 pub async fn measure(path: &Path, before: usize) {
     let url = format!("sqlite:{}", path.display());
-    let ledger = SqliteLedger::open(&url).unwrap();
     if before > 0 {
+        let ledger = SqliteLedger::open(&url).unwrap();
         fill(&ledger, before).await;
+        ledger.close().await;
     }
+    let clock = Instant::now();
+    let ledger = SqliteLedger::open(&url).unwrap();
+    println!("\nopened in {:?}", clock.elapsed());
     let start = ledger.commits().changes;
-    println!("\nprocessor time for a call, {before} calls before");
+    println!("processor time for a call, {before} calls before");
     shape(&ledger, "500 calls in a change", 1, 500).await;
     shape(&ledger, "256 requests of one call", 256, 1).await;
     let calls = before + 2 * (ROUNDS + WARM) * (500 + 256);
@@ -159,7 +166,8 @@ impl Clock {
     }
 
     fn stop(self) -> Duration {
-        used() - self.0
+        // A thread that ended takes its time with it.
+        used().saturating_sub(self.0)
     }
 }
 
