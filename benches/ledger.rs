@@ -4,6 +4,7 @@
 //! cargo bench --bench ledger                 1,000 and 1,000,000 calls
 //! cargo bench --bench ledger -- --quick      1,000 and 100,000
 //! cargo bench --bench ledger -- 5000000      1,000 and as many as you like
+//! cargo bench --bench ledger -- --cost 0     only processor time for a call, with so many before
 //! ```
 //!
 //! On the disk of the target directory. What a vendor or a caller waits for is a commit,
@@ -28,6 +29,8 @@ use dialplane::{
 use jiff::Timestamp;
 use serde_json::json;
 
+mod cost;
+
 const SMALL: usize = 1_000;
 const REQUEST: usize = 5_000;
 const START: Position = Position { entries: 0, within: None };
@@ -37,15 +40,21 @@ const WRITING: Duration = Duration::from_secs(4);
 #[tokio::main]
 async fn main() {
     let mut large = 1_000_000;
+    let mut cost_alone = false;
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--quick" => large = 100_000,
+            "--cost" => cost_alone = true,
             // Cargo's own.
             "--bench" => {}
             number => large = number.parse().expect("a number of calls, or --quick"),
         }
     }
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    if cost_alone {
+        return cost::measure(&directory.path().join("cost.db"), large).await;
+    }
+    cost::measure(&directory.path().join("cost.db"), 0).await;
     let mut medians = Vec::new();
     for size in [SMALL, large] {
         let path = directory.path().join(format!("{size}.db"));

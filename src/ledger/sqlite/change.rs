@@ -3,14 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::Connection;
 
 use super::{
-    due, held,
+    cache::{Cache, Known},
+    document, due, held,
     outbox::{self, Released},
+    pending::Make,
     read,
-    row::{self, Trouble},
+    row::{Trouble, integer},
+    session::Session,
     sql,
+    stamp::Stamp,
     state::code,
     suppressions,
 };
@@ -19,55 +22,143 @@ use crate::{
     ledger::{Claim, LedgerError, NewRequest, News, OutboxEntry, Recorded},
 };
 
-/// Records requests, or none of them where one was there before.
+/// Bytes kept free in the row of a call that no vendor has yet: enough for most vendors' ids
+/// and a due time.
+const ROOM: i64 = 48;
+
+/// Of these a due time takes so many.
+const DUE_BYTES: i64 = 6;
+
+/// Requests that are recorded in one change.
+pub struct Recording {
+    requests: Vec<NewRequest>,
+    /// Where they are, once they are recorded.
+    rows: Option<Rows>,
+}
+
+impl Recording {
+    /// Of these.
+    pub fn new(requests: Vec<NewRequest>) -> Self {
+        Self { requests, rows: None }
+    }
+}
+
+impl Make for Recording {
+    type Outcome = Vec<Recorded>;
+
+    fn make(&mut self, session: &mut Session<'_>) -> Result<Vec<Recorded>, Trouble> {
+        let (recorded, rows) = record_all(session, &self.requests)?;
+        self.rows = rows;
+        Ok(recorded)
+    }
+
+    fn remember(&mut self, cache: &mut Cache) {
+        if let Some(rows) = self.rows.take() {
+            rows.keep(std::mem::take(&mut self.requests), cache);
+        }
+    }
+}
+
+/// What was recorded, and where its rows are.
+#[derive(Debug, Default)]
+pub struct Rows {
+    first_call: i64,
+    first_change: u64,
+    entries: HashMap<CallId, i64>,
+    lengths: Vec<usize>,
+}
+
+impl Rows {
+    /// Takes over what is on disk by now, if it will be needed soon.
+    fn keep(self, requests: Vec<NewRequest>, cache: &mut Cache) {
+        let calls = requests.into_iter().flat_map(|request| request.calls);
+        let places = (self.first_call..).zip(self.first_change..).zip(self.lengths);
+        for (call, ((key, last), length)) in calls.zip(places) {
+            if Cache::is_worth(&call) {
+                let outbox = self.entries.get(&call.id).copied();
+                cache.put(Known { key, outbox, last, length, call: held::as_kept(call) });
+            }
+        }
+    }
+}
+
+/// Records requests, or none of them where one was there before. Gives where they are, if
+/// all of them are new.
 pub fn record_all(
-    connection: &Connection,
+    session: &mut Session<'_>,
     requests: &[NewRequest],
-) -> Result<Vec<Recorded>, Trouble> {
-    let mut keys = Vec::with_capacity(requests.len());
+) -> Result<(Vec<Recorded>, Option<Rows>), Trouble> {
+    let mut rows = Rows { first_call: session.coming_call(), ..Rows::default() };
+    let (mut keys, mut first) = (Vec::with_capacity(requests.len()), rows.first_call);
     for request in requests {
-        keys.push(insert_request(connection, request)?);
+        keys.push(insert_request(session, request, first)?);
+        first = first.saturating_add(i64::try_from(request.calls.len()).unwrap_or(i64::MAX));
     }
     if keys.iter().any(Option::is_none) {
-        return leave(connection, requests, &keys);
+        return Ok((leave(session, requests, &keys)?, None));
     }
-    let all = || requests.iter().flat_map(|request| &request.calls);
-    let about_to = all().filter(|call| outbox::is_needed(call.state));
-    let mut about_to: HashSet<_> = about_to.map(|call| call.id).collect();
-    let mut entries = HashMap::new();
-    for entry in requests.iter().flat_map(|request| &request.outbox) {
-        if let Some((key, members)) = outbox::keep(connection, entry, &mut about_to)? {
-            entries.extend(members.into_iter().map(|id| (id, key)));
+    let entries = requests.iter().flat_map(|request| &request.outbox);
+    if entries.clone().next().is_some() {
+        let all = requests.iter().flat_map(|request| &request.calls);
+        let about_to = all.filter(|call| outbox::is_needed(call.state));
+        let mut about_to: HashSet<_> = about_to.map(|call| call.id).collect();
+        for entry in entries {
+            if let Some((key, members)) = outbox::keep(session.connection, entry, &mut about_to)? {
+                rows.entries.extend(members.into_iter().map(|id| (id, key)));
+            }
         }
     }
     for (request, key) in requests.iter().zip(keys) {
-        for call in &request.calls {
-            insert_call(connection, call, key, entries.get(&call.id).copied())?;
+        for (position, call) in (0..).zip(&request.calls) {
+            // Its place among the keys is what says it from here on.
+            if call.position != position {
+                let reason = format!("call {} is not at its place in its request", call.id);
+                return Err(LedgerError::Failed(reason).into());
+            }
+            let entry = rows.entries.get(&call.id).copied();
+            let number = insert_call(session, call, key, entry)?;
+            if rows.lengths.is_empty() {
+                rows.first_change = number;
+            }
+            rows.lengths.push(session.buffer.len());
         }
     }
-    Ok(vec![Recorded::New; requests.len()])
+    Ok((vec![Recorded::New; requests.len()], Some(rows)))
 }
 
 /// A request's key, or none when its id is there.
-fn insert_request(connection: &Connection, request: &NewRequest) -> Result<Option<i64>, Trouble> {
-    let inserted = connection.prepare_cached(sql::INSERT_REQUEST)?.execute((
+fn insert_request(
+    session: &mut Session<'_>,
+    request: &NewRequest,
+    first: i64,
+) -> Result<Option<i64>, Trouble> {
+    let statement = &mut session.statements.insert_request;
+    let inserted = statement.of(session.connection, sql::INSERT_REQUEST)?.execute((
         request.id.as_str(),
         request.fingerprint.digest,
         request.create_time.to_string(),
         i64::try_from(request.calls.len()).unwrap_or(i64::MAX),
         &request.fingerprint.fields,
         due::milliseconds(request.create_time),
+        first,
     ))?;
-    Ok((inserted > 0).then(|| connection.last_insert_rowid()))
+    Ok((inserted > 0).then(|| session.connection.last_insert_rowid()))
 }
 
+/// Gives the number of the call's first change.
 fn insert_call(
-    connection: &Connection,
+    session: &mut Session<'_>,
     call: &Call,
     request: Option<i64>,
     entry: Option<i64>,
-) -> Result<(), Trouble> {
-    connection.prepare_cached(sql::INSERT_CALL)?.execute((
+) -> Result<u64, Trouble> {
+    let key = session.next_call();
+    let number = session.note_first(key, call)?;
+    document::record(call, &mut session.buffer)?;
+    let document = std::str::from_utf8(&session.buffer).map_err(rusqlite::Error::from)?;
+    let is_open = call.vendor_call_id.is_none() && !call.state.is_final();
+    session.statements.insert_call.of(session.connection, sql::INSERT_CALL)?.execute((
+        key,
         call.id.as_bytes(),
         request,
         call.position,
@@ -75,20 +166,24 @@ fn insert_call(
         &call.vendor,
         &call.vendor_call_id,
         code(call.state),
-        row::document(call)?,
+        document,
         due::column(call),
         entry,
         held::column(call),
+        integer(number),
+        call.asked_time.map(Stamp),
+        if is_open { ROOM } else { 0 },
     ))?;
-    note(connection, connection.last_insert_rowid(), call)
+    Ok(number)
 }
 
 /// Takes requests out again that have no calls yet, and tells which were there before.
 fn leave(
-    connection: &Connection,
+    session: &Session<'_>,
     requests: &[NewRequest],
     keys: &[Option<i64>],
 ) -> Result<Vec<Recorded>, Trouble> {
+    let connection = session.connection;
     let mut recorded = Vec::with_capacity(requests.len());
     for (request, key) in requests.iter().zip(keys) {
         if key.is_some() {
@@ -97,7 +192,9 @@ fn leave(
         }
         let before = read::request(connection, &request.id)?;
         recorded.push(match before {
-            Some((key, record)) if !keys.contains(&Some(key)) => Recorded::Before(record),
+            Some((reach, record)) if !keys.contains(&Some(reach.request)) => {
+                Recorded::Before(record)
+            }
             _ => {
                 let reason = format!("request {} is there and is not", request.id);
                 return Err(LedgerError::Failed(reason).into());
@@ -111,73 +208,83 @@ fn leave(
 }
 
 /// Applies news, each to the call as the ones before left it.
-pub fn observe(connection: &Connection, news: Vec<News>) -> Result<Vec<Call>, Trouble> {
+pub fn observe(session: &mut Session<'_>, news: &[News]) -> Result<Vec<Call>, Trouble> {
     let mut released = Released::default();
-    let calls = news.into_iter().map(|news| observe_one(connection, news, None, &mut released));
-    let calls = calls.collect::<Result<_, _>>()?;
-    released.settle(connection)?;
+    let mut calls = Vec::with_capacity(news.len());
+    for news in news {
+        let mut known = session.call(news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
+        apply(session, &mut known, news, None, &mut released)?;
+        calls.push(session.keep(known));
+    }
+    released.settle(session.connection)?;
     Ok(calls)
 }
 
 /// Takes calls for being handed over.
 pub fn claim(
-    connection: &Connection,
-    calls: Vec<CallId>,
+    session: &mut Session<'_>,
+    calls: &[CallId],
     at: Timestamp,
     outbox: Option<&OutboxEntry>,
 ) -> Result<Claim, Trouble> {
     let mut claim = Claim::default();
     // What waits is in no entry.
     let mut none = Released::default();
-    let mut mark = |call, observation, entry| {
-        observe_one(
-            connection,
-            News { call, observation, at, due: None, vendor: None, dial: None },
-            entry,
-            &mut none,
-        )
-    };
-    let list = suppressions::List::open(connection)?;
+    let news =
+        |call, observation| News { call, observation, at, due: None, vendor: None, dial: None };
+    let list = suppressions::List::open(session.connection)?;
     let mut seen = HashSet::with_capacity(calls.len());
+    let mut left = Vec::with_capacity(calls.len());
     let mut is_whole = true;
     for id in calls {
-        if !seen.insert(id) {
+        if !seen.insert(*id) {
             continue;
         }
-        let Some(before) = readable(connection, id)? else {
+        let Some(mut known) = readable(session, *id)? else {
             is_whole = false;
             continue;
         };
+        let call = &known.call;
         // The pause between two dials is over for whoever takes the call up, and nobody else.
-        let pauses = !before.dials.is_empty() && before.held_until.is_some();
-        if before.state != CallState::Scheduled || pauses {
-            claim.others.push(before);
-        } else if before.order.expire_time.is_some_and(|end| end <= at) {
-            claim.others.push(mark(id, Observation::Expired, None)?);
-        } else if let Some(error) = list.refuses(&before.order.to)? {
-            claim.others.push(mark(id, Observation::Failed(error), None)?);
+        let pauses = !call.dials.is_empty() && call.held_until.is_some();
+        if call.state != CallState::Scheduled || pauses {
+            claim.others.push(session.keep(known));
+            continue;
+        }
+        let over = if call.order.expire_time.is_some_and(|end| end <= at) {
+            Some(Observation::Expired)
         } else {
-            claim.left.push(before);
+            list.refuses(&call.order.to)?.map(Observation::Failed)
+        };
+        match over {
+            Some(over) => {
+                apply(session, &mut known, &news(*id, over), None, &mut none)?;
+                claim.others.push(session.keep(known));
+            }
+            None => left.push(known),
         }
     }
     if outbox.is_some() && !(is_whole && claim.others.is_empty()) {
+        claim.left = left.into_iter().map(|known| session.keep(known)).collect();
         return Ok(claim);
     }
-    let mut about_to: HashSet<_> = claim.left.iter().map(|call| call.id).collect();
-    let kept = outbox.map(|entry| outbox::keep(connection, entry, &mut about_to)).transpose()?;
-    let (key, members) = kept.flatten().unzip();
+    let mut about_to: HashSet<_> = left.iter().map(|known| known.call.id).collect();
+    let kept = outbox.map(|entry| outbox::keep(session.connection, entry, &mut about_to));
+    let (key, members) = kept.transpose()?.flatten().unzip();
     let members: HashSet<CallId> = members.unwrap_or_default().into_iter().collect();
-    for call in std::mem::take(&mut claim.left) {
-        let entry = key.filter(|_| members.contains(&call.id));
-        claim.mine.push(mark(call.id, Observation::Dispatching, entry)?);
+    for mut known in left {
+        let id = known.call.id;
+        let entry = key.filter(|_| members.contains(&id));
+        apply(session, &mut known, &news(id, Observation::Dispatching), entry, &mut none)?;
+        claim.mine.push(session.keep(known));
     }
     Ok(claim)
 }
 
 /// A call, unless it is not there, or can't be read: that must not keep the others from being
 /// handed over.
-fn readable(connection: &Connection, id: CallId) -> Result<Option<Call>, Trouble> {
-    match read::call(connection, id) {
+fn readable(session: &mut Session<'_>, id: CallId) -> Result<Option<Known>, Trouble> {
+    match session.call(id) {
         Err(trouble) if !trouble.is_of_the_store() => {
             let error = LedgerError::from(trouble);
             tracing::error!(%error, "a call that waits is passed over");
@@ -188,22 +295,23 @@ fn readable(connection: &Connection, id: CallId) -> Result<Option<Call>, Trouble
 }
 
 /// Applies news to a call, which is put into an outbox entry or stays in the one it is in.
-fn observe_one(
-    connection: &Connection,
-    news: News,
+fn apply(
+    session: &mut Session<'_>,
+    known: &mut Known,
+    news: &News,
     put: Option<i64>,
     released: &mut Released,
-) -> Result<Call, Trouble> {
-    let (key, entry, mut call) =
-        read::keyed_call(connection, news.call)?.ok_or(LedgerError::NoSuchCall(news.call))?;
-    let entry = put.or(entry);
-    if news.vendor.is_some_and(|vendor| vendor != call.vendor) {
-        return Ok(call);
+) -> Result<(), Trouble> {
+    let call = &mut known.call;
+    let entry = put.or(known.outbox);
+    if news.vendor.as_ref().is_some_and(|vendor| *vendor != call.vendor) {
+        return Ok(());
     }
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
     let (revision, dial) = (call.revision, call.dial());
-    let mut changed = call.apply_to(news.dial, held::rounded(news.observation), news.at);
-    held::round(&mut call);
+    let observation = held::rounded(news.observation.clone());
+    let mut changed = call.apply_to(news.dial, observation, news.at);
+    held::round(call);
     // Of this dial, and not of one that is over or was ended by this: the next one says when
     // it is looked at.
     let is_current = news.dial.is_none_or(|dial| dial == call.dial()) && dial == call.dial();
@@ -211,45 +319,55 @@ fn observe_one(
         changed |= call.look_again(due::rounded(due));
     }
     if !changed {
-        return Ok(call);
+        return Ok(());
     }
-    let (document, due) = (row::document(&call)?, due::column(&call));
-    let held = held::column(&call);
-    let state = code(call.state);
     let kept = entry.filter(|_| outbox::is_needed(call.state));
     entry.filter(|_| kept.is_none()).inspect(|entry| released.add(*entry));
-    if (&call.vendor, &call.vendor_call_id) == (&vendor, &vendor_call_id) {
-        let columns = (key, state, document, due, kept, held);
-        connection.prepare_cached(sql::UPDATE_CALL)?.execute(columns)?;
-    } else {
-        connection.prepare_cached(sql::UPDATE_PLACED_CALL)?.execute((
-            key,
-            state,
-            document,
-            due,
-            kept,
-            held,
-            &call.vendor,
-            &call.vendor_call_id,
-        ))?;
-    }
-    if let (Some(over), true) = (call.dials.last(), call.dial() > dial) {
-        let columns = (key, &call.vendor, &over.vendor_call_id);
-        connection.prepare_cached(sql::INSERT_DIAL)?.execute(columns)?;
-    }
     if call.revision != revision {
-        note(connection, key, &call)?;
+        document::change(call, &mut session.buffer)?;
+        known.length = known.length.saturating_add(session.buffer.len());
+        known.last = session.note(known.key, known.last, call)?;
     }
-    Ok(call)
+    known.outbox = kept;
+    update(session, known, (&vendor, &vendor_call_id))?;
+    if let (Some(over), true) = (known.call.dials.last(), known.call.dial() > dial) {
+        let columns = (known.key, &known.call.vendor, &over.vendor_call_id);
+        session.connection.prepare_cached(sql::INSERT_DIAL)?.execute(columns)?;
+    }
+    Ok(())
 }
 
-/// Writes down a revision of a call.
-fn note(connection: &Connection, key: i64, call: &Call) -> Result<(), Trouble> {
-    connection.prepare_cached(sql::INSERT_CHANGE)?.execute((
-        key,
-        &call.route,
-        code(call.state),
-        row::changing(call)?,
+/// Writes a call anew, that was at this vendor and had this id there.
+fn update(
+    session: &mut Session<'_>,
+    known: &Known,
+    before: (&String, &Option<String>),
+) -> Result<(), Trouble> {
+    session.changes(known.key);
+    let call = &known.call;
+    let (state, last) = (code(call.state), integer(known.last));
+    let (due, held, asked) = (due::column(call), held::column(call), call.asked_time.map(Stamp));
+    let connection = session.connection;
+    if (&call.vendor, &call.vendor_call_id) == before {
+        let columns = (known.key, state, last, due, known.outbox, held, asked);
+        session.statements.update_call.of(connection, sql::UPDATE_CALL)?.execute(columns)?;
+        return Ok(());
+    }
+    let id = call.vendor_call_id.as_ref().map_or(0, String::len);
+    let taken = i64::try_from(id).unwrap_or(i64::MAX).saturating_add(DUE_BYTES);
+    let room = if id == 0 { ROOM } else { ROOM.saturating_sub(taken).max(0) };
+    let statement = &mut session.statements.update_placed_call;
+    statement.of(connection, sql::UPDATE_PLACED_CALL)?.execute((
+        known.key,
+        state,
+        last,
+        due,
+        known.outbox,
+        held,
+        asked,
+        &call.vendor,
+        &call.vendor_call_id,
+        room,
     ))?;
     Ok(())
 }

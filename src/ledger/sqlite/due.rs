@@ -15,6 +15,10 @@ use crate::{
 
 const NANOSECONDS: i128 = 1_000_000;
 
+/// In the column: not looked at by itself, and yet with a vendor. So the index on it has
+/// everything that is.
+pub const NEVER: i64 = i64::MAX;
+
 /// What the column has of a time.
 pub fn milliseconds(due: Timestamp) -> i64 {
     let exact = due.as_nanosecond();
@@ -31,7 +35,10 @@ pub fn rounded(due: Timestamp) -> Timestamp {
 
 /// The column of a call. One that is over is not looked at again, whatever it says.
 pub fn column(call: &Call) -> Option<i64> {
-    call.due.filter(|_| !call.state.is_final()).map(milliseconds)
+    if call.state.is_final() {
+        return None;
+    }
+    call.due.map(milliseconds).or(call.state.is_with_vendor().then_some(NEVER))
 }
 
 /// Up to `limit` calls of a vendor whose time has come, and when the next one's comes.

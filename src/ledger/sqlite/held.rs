@@ -7,7 +7,9 @@ use rusqlite::{Connection, Row};
 
 use super::{
     due::{milliseconds, rounded as rounded_time},
-    row::{self, Trouble, text},
+    read,
+    row::{self, Trouble},
+    session::Session,
     sql,
 };
 use crate::{
@@ -31,6 +33,15 @@ pub fn round(call: &mut Call) {
     call.held_until = call.held_until.map(kept);
 }
 
+/// A call as it is read back.
+pub fn as_kept(mut call: Call) -> Call {
+    // Whatever else it says, as the columns have it.
+    call.held_until = call.held_until.filter(|_| call.state == CallState::Scheduled);
+    round(&mut call);
+    call.due = call.due.filter(|_| !call.state.is_final()).map(rounded_time);
+    call
+}
+
 /// A time before the epoch has come as well as the epoch has.
 fn kept(until: Timestamp) -> Timestamp {
     rounded_time(until).max(Timestamp::UNIX_EPOCH)
@@ -44,12 +55,13 @@ pub fn column(call: &Call) -> Option<i64> {
 
 /// Takes up calls of a vendor whose time has come.
 pub fn take_up(
-    connection: &Connection,
+    session: &mut Session<'_>,
     vendor: &str,
     by: Timestamp,
     limit: usize,
     ticket: u32,
 ) -> Result<Held, Trouble> {
+    let connection = session.connection;
     let mark = IN_HANDS - 1 - i64::from(ticket);
     let mut held = Held::default();
     let mut again = connection.prepare_cached(sql::CALLS_TAKEN)?;
@@ -75,9 +87,11 @@ pub fn take_up(
     }
     drop(rows);
     let mut take = connection.prepare_cached(sql::SET_HELD)?;
-    for key in keys {
+    for key in &keys {
         take.execute((key, mark))?;
     }
+    keys.iter().for_each(|key| session.changes(*key));
+    held.calls.iter().for_each(|call| session.forget(call.id));
     Ok(held)
 }
 
@@ -96,7 +110,8 @@ fn readable(row: &Row<'_>, vendor: &str) -> Result<Option<Call>, Trouble> {
 }
 
 /// Lets go what somebody had.
-pub fn let_go(connection: &Connection, until: Timestamp, limit: usize) -> Result<usize, Trouble> {
+pub fn let_go(session: &mut Session<'_>, until: Timestamp, limit: usize) -> Result<usize, Trouble> {
+    let connection = session.connection;
     let limit = limit.max(1);
     let mut keys: Vec<i64> = Vec::new();
     for vendor in waited_for(connection)? {
@@ -112,20 +127,13 @@ pub fn let_go(connection: &Connection, until: Timestamp, limit: usize) -> Result
     for key in &keys {
         statement.execute((key, until))?;
     }
+    if !keys.is_empty() {
+        session.forget_all();
+    }
     Ok(keys.len())
 }
 
-/// The vendors for whom calls wait, by name: from one to the next, whatever waits for each.
+/// The vendors for whom calls wait, by name.
 pub fn waited_for(connection: &Connection) -> Result<Vec<String>, Trouble> {
-    let mut vendors: Vec<String> = Vec::new();
-    let mut next = connection.prepare_cached(sql::WAITED_FOR)?;
-    loop {
-        let after = vendors.last().map_or("", String::as_str);
-        let mut rows = next.query([after])?;
-        let Some(row) = rows.next()? else { break };
-        let vendor = text(row, 0)?.to_owned();
-        drop(rows);
-        vendors.push(vendor);
-    }
-    Ok(vendors)
+    read::vendors(connection, sql::WAITED_FOR)
 }

@@ -24,10 +24,8 @@ impl Ledger for SqliteLedger {
             return Ok(Vec::new());
         }
         let weight = requests.iter().map(|request| request.calls.len()).sum();
-        self.change(&self.new_calls, MAX_NEW_CALLS, weight, move |connection| {
-            change::record_all(connection, &requests)
-        })
-        .await
+        let recording = change::Recording::new(requests);
+        self.change(&self.new_calls, MAX_NEW_CALLS, weight, recording).await
     }
 
     async fn request(&self, id: &RequestId) -> Result<Option<RequestRecord>, LedgerError> {
@@ -40,7 +38,7 @@ impl Ledger for SqliteLedger {
         if news.is_empty() {
             return Ok(Vec::new());
         }
-        self.news(news.len(), move |connection| change::observe(connection, news)).await
+        self.news(news.len(), move |session| change::observe(session, &news)).await
     }
 
     async fn claim(
@@ -52,10 +50,8 @@ impl Ledger for SqliteLedger {
         if calls.is_empty() {
             return Ok(Claim::default());
         }
-        self.news(calls.len(), move |connection| {
-            change::claim(connection, calls, at, outbox.as_ref())
-        })
-        .await
+        self.news(calls.len(), move |session| change::claim(session, &calls, at, outbox.as_ref()))
+            .await
     }
 
     async fn outbox(&self, calls: Vec<CallId>) -> Result<Vec<OutboxEntry>, LedgerError> {
@@ -64,7 +60,7 @@ impl Ledger for SqliteLedger {
 
     async fn remove_old(&self, before: Timestamp, limit: usize) -> Result<Removed, LedgerError> {
         // Counted as little: it is to wait for nobody's room, and nobody for its.
-        self.news(1, move |connection| removal::remove_old(connection, before, limit)).await
+        self.news(1, move |session| removal::remove_old(session, before, limit)).await
     }
 
     async fn page(
@@ -103,7 +99,7 @@ impl Ledger for SqliteLedger {
         if strays.is_empty() {
             return Ok(Vec::new());
         }
-        self.news(strays.len(), move |connection| strays::keep(connection, strays)).await
+        self.news(strays.len(), move |session| strays::keep(session.connection, &strays)).await
     }
 
     async fn kept(&self, vendor: &str, ids: Vec<String>) -> Result<Vec<Kept>, LedgerError> {
@@ -128,11 +124,11 @@ impl Ledger for SqliteLedger {
         if keys.is_empty() {
             return Ok(());
         }
-        self.news(keys.len(), move |connection| strays::forget(connection, &keys)).await
+        self.news(keys.len(), move |session| strays::forget(session.connection, &keys)).await
     }
 
     async fn drop_kept(&self, before: Timestamp) -> Result<u64, LedgerError> {
-        self.news(1, move |connection| strays::drop_kept(connection, before)).await
+        self.news(1, move |session| strays::drop_kept(session.connection, before)).await
     }
 
     async fn due(&self, vendor: &str, by: Timestamp, limit: usize) -> Result<Due, LedgerError> {
@@ -148,12 +144,11 @@ impl Ledger for SqliteLedger {
         ticket: u32,
     ) -> Result<Held, LedgerError> {
         let vendor = vendor.to_owned();
-        self.news(limit, move |connection| held::take_up(connection, &vendor, by, limit, ticket))
-            .await
+        self.news(limit, move |session| held::take_up(session, &vendor, by, limit, ticket)).await
     }
 
     async fn let_go(&self, until: Timestamp, limit: usize) -> Result<usize, LedgerError> {
-        self.news(limit, move |connection| held::let_go(connection, until, limit)).await
+        self.news(limit, move |session| held::let_go(session, until, limit)).await
     }
 
     async fn waited_for(&self) -> Result<Vec<String>, LedgerError> {
@@ -161,11 +156,11 @@ impl Ledger for SqliteLedger {
     }
 
     async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
-        self.news(numbers.len(), move |c| suppressions::add(c, &numbers)).await
+        self.news(numbers.len(), move |s| suppressions::add(s.connection, &numbers)).await
     }
 
     async fn unsuppress(&self, numbers: Vec<E164>) -> Result<Vec<E164>, LedgerError> {
-        self.news(numbers.len(), move |c| suppressions::remove(c, numbers)).await
+        self.news(numbers.len(), move |s| suppressions::remove(s.connection, &numbers)).await
     }
 
     async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError> {

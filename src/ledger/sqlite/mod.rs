@@ -15,15 +15,17 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use self::{address::Address, marks::Told, row::Trouble, writer::Counters};
+use self::{address::Address, marks::Told, row::Trouble, session::Session, writer::Counters};
 use super::LedgerError;
 
 pub use disk::Disk;
 pub use lock::Tenancy;
 
 mod address;
+mod cache;
 mod change;
 mod disk;
+mod document;
 mod due;
 mod held;
 mod history;
@@ -32,11 +34,14 @@ mod lock;
 mod marks;
 mod open;
 mod outbox;
+mod pending;
 mod read;
 mod reader;
 mod removal;
 mod row;
+mod session;
 mod sql;
+mod stamp;
 mod state;
 mod strays;
 mod suppressions;
@@ -173,13 +178,13 @@ impl SqliteLedger {
 
     /// Queues a change and waits until it is on disk. Once queued it is made, whether
     /// or not somebody still waits.
-    async fn change<T: Send + 'static>(
+    async fn change<M: pending::Make>(
         &self,
         queue: &Arc<Semaphore>,
         room: usize,
         weight: usize,
-        make: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, LedgerError> {
+        make: M,
+    ) -> Result<M::Outcome, LedgerError> {
         // More than all there is would never fit; then it takes the whole queue.
         let weight = weight.clamp(1, room);
         let places = u32::try_from(weight).unwrap_or(u32::MAX);
@@ -187,7 +192,7 @@ impl SqliteLedger {
             .try_acquire_many_owned(places)
             .map_err(|_| LedgerError::Overloaded(room))?;
         let (reply, answer) = oneshot::channel();
-        let change = writer::Pending { weight, make: Some(make), made: None, reply, place };
+        let change = pending::Pending { weight, make, made: None, reply, place };
         self.tell_writer(writer::Message::Change(Box::new(change)))?;
         answer.await.map_err(|_| LedgerError::Closed)?
     }
@@ -196,9 +201,9 @@ impl SqliteLedger {
     async fn news<T: Send + 'static>(
         &self,
         weight: usize,
-        make: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+        make: impl FnMut(&mut Session<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.change(&self.news, MAX_NEWS, weight, make).await
+        self.change(&self.news, MAX_NEWS, weight, pending::By(make)).await
     }
 
     /// Reads from one snapshot, which has everything acknowledged so far.

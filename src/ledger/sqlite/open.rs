@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_waiting.sql"),
     include_str!("migrations/0005_suppressions.sql"),
     include_str!("migrations/0006_dials.sql"),
+    include_str!("migrations/0007_lean.sql"),
 ];
 
 /// For how long another process may keep the file from us: a copy being made, a
@@ -203,6 +204,15 @@ fn migrate(connection: &mut Connection) -> Result<(), Unfit> {
     if identify(connection)? == MIGRATIONS.len() {
         return Ok(());
     }
+    // A table that is replaced is nobody's parent for a while. Outside of the transaction, or
+    // it would be passed over.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let steps = take_steps(connection);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    steps
+}
+
+fn take_steps(connection: &mut Connection) -> Result<(), Unfit> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = identify(&transaction)?;
     for step in MIGRATIONS.iter().skip(done) {

@@ -15,11 +15,43 @@ use crate::{
 /// Sorts before every id.
 const BEFORE_ALL: &[u8] = &[];
 
-/// A request and its key.
+/// Where the calls of a request are: their keys have no gaps, and are in its order.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// The key of the request.
+    pub request: i64,
+    /// The key of its first call.
+    pub first: i64,
+    /// How many there were.
+    pub calls: i64,
+}
+
+impl Reach {
+    /// From its first call on: the parameters of a statement.
+    pub fn all(self) -> (i64, i64, i64) {
+        self.from(0)
+    }
+
+    /// The same from a position on.
+    pub fn from(self, position: u32) -> (i64, i64, i64) {
+        let start = self.first.saturating_add(position.into());
+        (start, self.first.saturating_add(self.calls), self.request)
+    }
+}
+
+/// Where the calls of a request are, by its key.
+pub fn reach(connection: &Connection, request: i64) -> Result<Reach, Trouble> {
+    let mut statement = connection.prepare_cached(sql::REACH_OF_REQUEST)?;
+    Ok(statement.query_row([request], |row| {
+        Ok(Reach { request, first: row.get(0)?, calls: row.get(1)? })
+    })?)
+}
+
+/// A request, and where its calls are.
 pub fn request(
     connection: &Connection,
     id: &RequestId,
-) -> Result<Option<(i64, RequestRecord)>, Trouble> {
+) -> Result<Option<(Reach, RequestRecord)>, Trouble> {
     let mut statement = connection.prepare_cached(sql::REQUEST)?;
     let mut rows = statement.query([id.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -28,7 +60,8 @@ pub fn request(
     })?;
     let fingerprint = Fingerprint { digest: row.get(1)?, fields: row.get(4)? };
     let record = RequestRecord { fingerprint, create_time, calls: row.get(3)? };
-    Ok(Some((row.get(0)?, record)))
+    let reach = Reach { request: row.get(0)?, first: row.get(5)?, calls: row.get(3)? };
+    Ok(Some((reach, record)))
 }
 
 /// A call.
@@ -36,16 +69,6 @@ pub fn call(connection: &Connection, id: CallId) -> Result<Option<Call>, Trouble
     let mut statement = connection.prepare_cached(sql::CALL)?;
     let mut rows = statement.query([id.as_bytes()])?;
     rows.next()?.map(row::call).transpose()
-}
-
-/// A call, its key, and the outbox entry it is in.
-pub fn keyed_call(
-    connection: &Connection,
-    id: CallId,
-) -> Result<Option<(i64, Option<i64>, Call)>, Trouble> {
-    let mut statement = connection.prepare_cached(sql::CALL)?;
-    let mut rows = statement.query([id.as_bytes()])?;
-    rows.next()?.map(|row| Ok((row::key(row)?, row::outbox(row)?, row::call(row)?))).transpose()
 }
 
 /// The call that has any of a vendor's ids, the one recorded last if there are several.
@@ -131,12 +154,12 @@ fn page_of_request(
     limit: usize,
 ) -> Result<Page, Trouble> {
     let mut page = Page::default();
-    let Some((key, _)) = request(connection, id)? else {
+    let Some((reach, _)) = request(connection, id)? else {
         page.not_found.push(id.to_string());
         return Ok(page);
     };
     let mut statement = connection.prepare_cached(sql::CALLS_OF_REQUEST)?;
-    let mut rows = statement.query((key, after.entries))?;
+    let mut rows = statement.query(reach.from(after.entries))?;
     while let Some(row) = rows.next()? {
         if page.calls.len() == limit {
             page.next = page.calls.last().map(|(_, position)| *position);
@@ -183,8 +206,8 @@ fn page_of_references(
     Ok(page)
 }
 
-/// Up to `limit` calls in open states, by id. Each state has its own stretch of the
-/// index, so what is in other states costs nothing.
+/// Up to `limit` calls in open states, by id. What no vendor has is in an index by state; so
+/// what is in other states costs nothing. The others are found by vendor.
 pub fn open_calls(
     connection: &Connection,
     states: &[CallState],
@@ -195,11 +218,15 @@ pub fn open_calls(
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut ids = Vec::new();
     let mut statement = connection.prepare_cached(sql::OPEN_CALLS)?;
-    for state in states.iter().filter(|state| !state.is_final()) {
+    for state in states.iter().filter(|state| !state.is_final() && !state.is_with_vendor()) {
         let mut rows = statement.query((code(*state), start, most))?;
         while let Some(row) = rows.next()? {
             ids.push(CallId::from_bytes(row.get(0)?));
         }
+    }
+    let states: Vec<_> = states.iter().filter(|state| state.is_with_vendor()).copied().collect();
+    if !states.is_empty() {
+        ids.extend(with_vendors(connection, &states, after)?);
     }
     ids.sort_unstable();
     ids.dedup();
@@ -217,6 +244,42 @@ pub fn open_calls(
         }
     }
     Ok(calls)
+}
+
+/// The ids of calls that vendors have, after an id.
+fn with_vendors(
+    connection: &Connection,
+    states: &[CallState],
+    after: Option<CallId>,
+) -> Result<Vec<CallId>, Trouble> {
+    let codes: Vec<_> = states.iter().map(|state| code(*state)).collect();
+    let mut ids = Vec::new();
+    let mut calls = connection.prepare_cached(sql::CALLS_WITH_VENDOR)?;
+    for vendor in vendors(connection, sql::VENDOR_WITH_CALLS)? {
+        let mut rows = calls.query([vendor])?;
+        while let Some(row) = rows.next()? {
+            let id = CallId::from_bytes(row.get(0)?);
+            if codes.contains(&row.get(1)?) && after.is_none_or(|after| after < id) {
+                ids.push(id);
+            }
+        }
+    }
+    Ok(ids)
+}
+
+/// The vendors that a statement has, by name: from one to the next, whatever each has.
+pub fn vendors(connection: &Connection, next: &str) -> Result<Vec<String>, Trouble> {
+    let mut vendors: Vec<String> = Vec::new();
+    let mut next = connection.prepare_cached(next)?;
+    loop {
+        let after = vendors.last().map_or("", String::as_str);
+        let mut rows = next.query([after])?;
+        let Some(row) = rows.next()? else { break };
+        let vendor = text(row, 0)?.to_owned();
+        drop(rows);
+        vendors.push(vendor);
+    }
+    Ok(vendors)
 }
 
 fn before_entry(entries: u32) -> Position {

@@ -11,14 +11,18 @@
 //! more. Its calls go with this and later steps, also those after a restart, and the row
 //! with the last of them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use rusqlite::Connection;
-use serde::Deserialize;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{
+    document::Touched,
     due::milliseconds,
     outbox::Released,
-    row::{Trouble, text},
+    read,
+    row::{Trouble, optional_text, text},
+    session::Session,
     sql,
 };
 use crate::ledger::Removed;
@@ -35,10 +39,13 @@ const PUT_OFF: i64 = 24 * 60 * 60 * 1_000;
 
 /// One step.
 pub fn remove_old(
-    connection: &Connection,
+    session: &mut Session<'_>,
     before: Timestamp,
     limit: usize,
 ) -> Result<Removed, Trouble> {
+    // What is removed may have been recorded just now.
+    session.write_firsts()?;
+    let connection = session.connection;
     let mut left = limit.clamp(1, MAX_STEP);
     let mut removed = Removed::default();
     loop {
@@ -66,6 +73,7 @@ pub fn remove_old(
             return Ok(removed);
         }
         let gone = remove_calls(connection, key, left)?;
+        session.forget_all();
         removed.calls = removed.calls.saturating_add(u64::try_from(gone).unwrap_or(u64::MAX));
         if gone < left {
             connection.prepare_cached(sql::DELETE_REQUEST)?.execute([key])?;
@@ -98,42 +106,68 @@ fn in_the_way(
     key: i64,
     before: Timestamp,
 ) -> Result<Option<i64>, Trouble> {
+    let calls = read::reach(connection, key)?.all();
     let mut open = connection.prepare_cached(sql::OPEN_OF_REQUEST)?;
-    if open.query([key])?.next()?.is_some() {
+    if open.query(calls)?.next()?.is_some() {
         return Ok(Some(before.as_millisecond().saturating_add(PUT_OFF)));
     }
     let mut last = None;
     let mut statement = connection.prepare_cached(sql::DOCUMENTS_OF_REQUEST)?;
-    let mut rows = statement.query([key])?;
+    let mut rows = statement.query(calls)?;
     while let Some(row) = rows.next()? {
         // What can't be read is of no use to anybody, and must not stay for ever.
-        let changed = text(row, 0).ok().and_then(|text| serde_json::from_str(text).ok());
-        last = last.max(changed.map(|Changed { update_time }| update_time));
+        let newest = optional_text(row, 1).ok().flatten().or_else(|| text(row, 0).ok());
+        let touched = newest.and_then(|text| serde_json::from_str(text).ok());
+        last = last.max(touched.and_then(Touched::time));
     }
     Ok(last.filter(|last| *last >= before).map(milliseconds))
-}
-
-/// What is read of a call's document.
-#[derive(Deserialize)]
-struct Changed {
-    update_time: Timestamp,
 }
 
 /// Removes up to `limit` calls of a request that leaves. Gives how many there were.
 fn remove_calls(connection: &Connection, request: i64, limit: usize) -> Result<usize, Trouble> {
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (start, end, request) = read::reach(connection, request)?.all();
     let mut statement = connection.prepare_cached(sql::SOME_CALLS_OF_REQUEST)?;
-    let calls: Vec<(i64, Option<i64>)> = statement
-        .query_map((request, most), |row| Ok((row.get(0)?, row.get(1)?)))?
+    let calls: Vec<(i64, Option<i64>, i64)> = statement
+        .query_map((start, end, request, most), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     let mut released = Released::default();
-    for (call, entry) in &calls {
-        connection.prepare_cached(sql::DELETE_CHANGES)?.execute([call])?;
+    let mut firsts = BTreeSet::new();
+    for (call, entry, last) in &calls {
+        firsts.extend(remove_changes(connection, *last)?);
         connection.prepare_cached(sql::DELETE_DIALS)?.execute([call])?;
         connection.prepare_cached(sql::DELETE_CALL)?.execute([call])?;
         // A call that is over is in none, unless somebody has been at the file.
         entry.inspect(|entry| released.add(*entry));
     }
+    for number in firsts {
+        connection.prepare_cached(sql::DELETE_FIRST_CHANGES)?.execute([number])?;
+    }
     released.settle(connection)?;
     Ok(calls.len())
+}
+
+/// Removes the changes of a call from its newest one back. Gives the row that has the first
+/// one, with those of other calls.
+fn remove_changes(connection: &Connection, last: i64) -> Result<Option<i64>, Trouble> {
+    let mut before = connection.prepare_cached(sql::CHANGE_BEFORE)?;
+    let mut delete = connection.prepare_cached(sql::DELETE_CHANGE)?;
+    let mut number = last;
+    while number > 0 {
+        let found = before
+            .query_row([number], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?)))
+            .optional()?;
+        // The number of another one, if somebody has been at the file.
+        let Some((place, count, earlier)) = found else { break };
+        if place - count >= number {
+            break;
+        }
+        // Each is before the one after it, or this would never end.
+        if earlier == 0 || earlier >= number {
+            return Ok(Some(place));
+        }
+        delete.execute([number])?;
+        number = earlier;
+    }
+    Ok(None)
 }

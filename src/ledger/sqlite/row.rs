@@ -1,17 +1,17 @@
-//! A call as a row: columns for what is looked up, one JSON document for the rest.
-
-use std::borrow::Cow;
+//! A call as a row: columns for what is looked up, JSON documents for the rest.
 
 use jiff::Timestamp;
 use rusqlite::{ErrorCode, Row};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::state;
+use super::{
+    cache::Known,
+    document::{Changing, Columns, Recorded},
+    due::NEVER,
+    stamp::Stamp,
+    state,
+};
 use crate::{
-    call::{
-        Attempt, Call, CallError, CallId, CallState, Dial, Failover, Fallback, Order, RequestId,
-    },
+    call::{Call, CallId, CallState, RequestId},
     ledger::{Change, LedgerError},
 };
 
@@ -56,272 +56,62 @@ impl From<Trouble> for LedgerError {
     }
 }
 
-/// What of a call is in no column of its own.
-#[derive(Serialize, Deserialize)]
-struct Document<'a> {
-    order: Cow<'a, Order>,
-    route: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    vendor_request_id: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "<[Failover]>::is_empty")]
-    failovers: Cow<'a, [Failover]>,
-    #[serde(default, skip_serializing_if = "<[Fallback]>::is_empty")]
-    fallbacks: Cow<'a, [Fallback]>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<Cow<'a, CallError>>,
-    #[serde(default, skip_serializing_if = "<[Attempt]>::is_empty")]
-    attempts: Cow<'a, [Attempt]>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    vendor_data: Cow<'a, Map<String, Value>>,
-    create_time: Timestamp,
-    update_time: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    end_time: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    asked_time: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    holds: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dispatch_time: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    handed_over: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    redials: bool,
-    #[serde(default, skip_serializing_if = "<[Dial]>::is_empty")]
-    dials: Cow<'a, [Dial]>,
-    revision: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
-
-/// The document of a call.
-pub fn document(call: &Call) -> Result<String, LedgerError> {
-    // Taken apart so that a new field finds its place here before it compiles.
-    let Call {
-        id,
-        request_id: _,
-        position: _,
-        order,
-        route,
-        vendor: _,
-        vendor_call_id: _,
-        vendor_request_id,
-        failovers,
-        fallbacks,
-        state: _,
-        error,
-        attempts,
-        vendor_data,
-        create_time,
-        update_time,
-        end_time,
-        asked_time,
-        // Columns.
-        due: _,
-        held_until: _,
-        holds,
-        dispatch_time,
-        handed_over,
-        redials,
-        dials,
-        revision,
-    } = call;
-    let document = Document {
-        order: Cow::Borrowed(order),
-        route: Cow::Borrowed(route),
-        vendor_request_id: vendor_request_id.as_deref().map(Cow::Borrowed),
-        failovers: Cow::Borrowed(failovers),
-        fallbacks: Cow::Borrowed(fallbacks),
-        error: error.as_ref().map(Cow::Borrowed),
-        attempts: Cow::Borrowed(attempts),
-        vendor_data: Cow::Borrowed(vendor_data),
-        create_time: *create_time,
-        update_time: *update_time,
-        end_time: *end_time,
-        asked_time: *asked_time,
-        holds: *holds,
-        dispatch_time: *dispatch_time,
-        handed_over: *handed_over,
-        redials: *redials,
-        dials: Cow::Borrowed(dials),
-        revision: *revision,
-    };
-    serde_json::to_string(&document)
-        .map_err(|error| LedgerError::Failed(format!("call {id} can't be written: {error}")))
-}
-
 /// The call of a row, its columns as [`super::sql`] selects them.
 pub fn call(row: &Row<'_>) -> Result<Call, Trouble> {
     let id = CallId::from_bytes(row.get(0)?);
-    let state = state_of(id, row.get(5)?)?;
-    let document: Document<'_> = serde_json::from_str(text(row, 6)?)
-        .map_err(|error| unreadable(id, without_content(&error)))?;
-    Ok(Call {
-        id,
-        request_id: request_id(id, text(row, 1)?)?,
-        position: row.get(2)?,
-        order: document.order.into_owned(),
-        route: document.route.into_owned(),
-        vendor: row.get(3)?,
-        vendor_call_id: row.get(4)?,
-        vendor_request_id: document.vendor_request_id.map(Cow::into_owned),
-        failovers: document.failovers.into_owned(),
-        fallbacks: document.fallbacks.into_owned(),
-        state,
-        error: document.error.map(Cow::into_owned),
-        attempts: document.attempts.into_owned(),
-        vendor_data: document.vendor_data.into_owned(),
-        create_time: document.create_time,
-        update_time: document.update_time,
-        end_time: document.end_time,
-        asked_time: document.asked_time,
-        due: due(row)?,
-        held_until: held_until(row)?,
-        holds: document.holds,
-        dispatch_time: document.dispatch_time,
-        handed_over: document.handed_over,
-        redials: document.redials,
-        dials: document.dials.into_owned(),
-        revision: document.revision,
-    })
-}
-
-/// What of a call may change and is seen by a caller, as each of its changes has it.
-#[derive(Serialize, Deserialize)]
-struct Changing<'a> {
-    vendor: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    vendor_call_id: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    vendor_request_id: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "<[Failover]>::is_empty")]
-    failovers: Cow<'a, [Failover]>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<Cow<'a, CallError>>,
-    #[serde(default, skip_serializing_if = "<[Attempt]>::is_empty")]
-    attempts: Cow<'a, [Attempt]>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    vendor_data: Cow<'a, Map<String, Value>>,
-    update_time: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    end_time: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    held_until: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dispatch_time: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    handed_over: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    redials: bool,
-    #[serde(default, skip_serializing_if = "<[Dial]>::is_empty")]
-    dials: Cow<'a, [Dial]>,
-    revision: u64,
-}
-
-/// What a change has of the call's own document.
-#[derive(Deserialize)]
-struct Lasting {
-    order: Order,
-    route: String,
-    create_time: Timestamp,
-    #[serde(default)]
-    asked_time: Option<Timestamp>,
-}
-
-/// The document of a change that left the call like this.
-pub fn changing(call: &Call) -> Result<String, LedgerError> {
-    // Taken apart so that a new field finds its place here before it compiles.
-    let Call {
-        id,
-        request_id: _,
-        position: _,
-        order: _,
-        route: _,
-        vendor,
-        vendor_call_id,
-        vendor_request_id,
-        failovers,
-        // No caller sees them.
-        fallbacks: _,
-        state: _,
-        error,
-        attempts,
-        vendor_data,
-        create_time: _,
-        update_time,
-        end_time,
-        asked_time: _,
-        due: _,
-        held_until,
-        holds: _,
-        dispatch_time,
-        handed_over,
-        redials,
-        dials,
-        revision,
-    } = call;
-    let document = Changing {
-        vendor: Cow::Borrowed(vendor),
-        vendor_call_id: vendor_call_id.as_deref().map(Cow::Borrowed),
-        vendor_request_id: vendor_request_id.as_deref().map(Cow::Borrowed),
-        failovers: Cow::Borrowed(failovers),
-        error: error.as_ref().map(Cow::Borrowed),
-        attempts: Cow::Borrowed(attempts),
-        vendor_data: Cow::Borrowed(vendor_data),
-        update_time: *update_time,
-        end_time: *end_time,
-        held_until: *held_until,
-        dispatch_time: *dispatch_time,
-        handed_over: *handed_over,
-        redials: *redials,
-        dials: Cow::Borrowed(dials),
-        revision: *revision,
-    };
-    serde_json::to_string(&document)
-        .map_err(|error| LedgerError::Failed(format!("call {id} can't be written: {error}")))
-}
-
-/// The change of a row, its columns as [`super::sql::CHANGE`] selects them, and how long
-/// its documents are.
-pub fn change(row: &Row<'_>) -> Result<(Change, usize), Trouble> {
-    let id = CallId::from_bytes(row.get(0)?);
-    let (changing, lasting) = (text(row, 5)?, text(row, 6)?);
-    let length = changing.len() + lasting.len();
     let broken = |error: serde_json::Error| unreadable(id, without_content(&error));
-    let changing: Changing<'_> = serde_json::from_str(changing).map_err(broken)?;
-    let lasting: Lasting = serde_json::from_str(lasting).map_err(broken)?;
-    let call = Call {
+    let columns = Columns {
         id,
         request_id: request_id(id, text(row, 1)?)?,
         position: row.get(2)?,
-        order: lasting.order,
-        route: lasting.route,
-        vendor: changing.vendor.into_owned(),
-        vendor_call_id: changing.vendor_call_id.map(Cow::into_owned),
-        vendor_request_id: changing.vendor_request_id.map(Cow::into_owned),
-        failovers: changing.failovers.into_owned(),
-        fallbacks: Vec::new(),
-        state: state_of(id, row.get(4)?)?,
-        error: changing.error.map(Cow::into_owned),
-        attempts: changing.attempts.into_owned(),
-        vendor_data: changing.vendor_data.into_owned(),
-        create_time: lasting.create_time,
-        update_time: changing.update_time,
-        end_time: changing.end_time,
-        asked_time: lasting.asked_time,
+        state: state_of(id, row.get(5)?)?,
+        asked_time: asked(row, 12)?,
         due: due(row)?,
-        held_until: changing.held_until,
-        holds: 0,
-        dispatch_time: changing.dispatch_time,
-        handed_over: changing.handed_over,
-        redials: changing.redials,
-        dials: changing.dials.into_owned(),
-        revision: changing.revision,
     };
-    Ok((Change { number: unsigned(row, 3)?, call }, length))
+    let call = match optional_text(row, 11)? {
+        Some(changed) => {
+            let changed: Changing<'_> = serde_json::from_str(changed).map_err(broken)?;
+            changed.call(columns, serde_json::from_str(text(row, 6)?).map_err(broken)?)
+        }
+        None => {
+            let recorded: Recorded<'_> = serde_json::from_str(text(row, 6)?).map_err(broken)?;
+            recorded.call(columns, String::new())
+        }
+    };
+    let (vendor, vendor_call_id) = (row.get(3)?, row.get(4)?);
+    Ok(Call { vendor, vendor_call_id, held_until: held_until(row)?, ..call })
+}
+
+/// A change, from the rows that [`super::sql::CHANGE`] and [`super::sql::RECORDED_CALL`]
+/// select, and how long its documents are.
+pub fn change(
+    number: u64,
+    change: &Row<'_>,
+    recorded: &Row<'_>,
+) -> Result<(Change, usize), Trouble> {
+    let id = CallId::from_bytes(recorded.get(0)?);
+    let broken = |error: serde_json::Error| unreadable(id, without_content(&error));
+    let columns = Columns {
+        id,
+        request_id: request_id(id, text(recorded, 1)?)?,
+        position: recorded.get(2)?,
+        state: state_of(id, change.get(4)?)?,
+        asked_time: asked(recorded, 5)?,
+        due: due_of(id, recorded.get(4)?)?,
+    };
+    let document = text(recorded, 3)?;
+    let (call, length) = match optional_text(change, 5)? {
+        Some(changed) => {
+            let length = changed.len() + document.len();
+            let changed: Changing<'_> = serde_json::from_str(changed).map_err(broken)?;
+            (changed.call(columns, serde_json::from_str(document).map_err(broken)?), length)
+        }
+        None => {
+            let recorded: Recorded<'_> = serde_json::from_str(document).map_err(broken)?;
+            (recorded.call(columns, change.get(3)?), document.len())
+        }
+    };
+    Ok((Change { number, call: Call { holds: 0, fallbacks: Vec::new(), ..call } }, length))
 }
 
 fn unreadable(id: CallId, reason: String) -> Trouble {
@@ -341,28 +131,40 @@ pub fn key(row: &Row<'_>) -> Result<i64, Trouble> {
     Ok(row.get(8)?)
 }
 
-/// The outbox entry of the row's call, its columns as [`super::sql`] selects them.
-pub fn outbox(row: &Row<'_>) -> Result<Option<i64>, Trouble> {
-    Ok(row.get(9)?)
+/// A call with what its row has for the writer, its columns as [`super::sql`] selects them.
+pub fn known(row: &Row<'_>) -> Result<Known, Trouble> {
+    let length = text(row, 6)?.len() + optional_text(row, 11)?.map_or(0, str::len);
+    Ok(Known {
+        key: key(row)?,
+        outbox: row.get(9)?,
+        last: unsigned(row, 13)?,
+        length,
+        call: call(row)?,
+    })
 }
 
 /// When the row's call is looked at again, its columns as [`super::sql`] selects them.
 pub fn due(row: &Row<'_>) -> Result<Option<Timestamp>, Trouble> {
-    time(row, row.get(7)?, "when it is due")
+    due_of(CallId::from_bytes(row.get(0)?), row.get(7)?)
+}
+
+fn due_of(id: CallId, column: Option<i64>) -> Result<Option<Timestamp>, Trouble> {
+    time(id, column.filter(|due| *due != NEVER), "when it is due")
+}
+
+fn asked(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, Trouble> {
+    let asked: Option<Stamp> = row.get(column)?;
+    Ok(asked.map(|Stamp(at)| at))
 }
 
 /// When the row's call is taken up, its columns as [`super::sql`] selects them.
 pub fn held_until(row: &Row<'_>) -> Result<Option<Timestamp>, Trouble> {
     let held: Option<i64> = row.get(10)?;
-    time(row, held.filter(|held| *held >= 0), "until when it is held")
+    let id = CallId::from_bytes(row.get(0)?);
+    time(id, held.filter(|held| *held >= 0), "until when it is held")
 }
 
-fn time(
-    row: &Row<'_>,
-    milliseconds: Option<i64>,
-    what: &str,
-) -> Result<Option<Timestamp>, Trouble> {
-    let id = CallId::from_bytes(row.get(0)?);
+fn time(id: CallId, milliseconds: Option<i64>, what: &str) -> Result<Option<Timestamp>, Trouble> {
     milliseconds
         .map(Timestamp::from_millisecond)
         .transpose()
@@ -383,6 +185,16 @@ pub fn integer(number: u64) -> i64 {
 /// A text column without a copy.
 pub fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, rusqlite::Error> {
     row.get_ref(column)?.as_str().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+/// The same of one that may be NULL.
+pub fn optional_text<'row>(
+    row: &'row Row<'_>,
+    column: usize,
+) -> Result<Option<&'row str>, rusqlite::Error> {
+    row.get_ref(column)?.as_str_or_null().map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
     })
 }

@@ -9,9 +9,10 @@ macro_rules! select_calls {
         concat!(
             "SELECT calls.call_id, requests.request_id, calls.position, calls.vendor, \
              calls.vendor_call_id, calls.state, calls.document, calls.due, calls.call, \
-             calls.outbox, calls.held \
+             calls.outbox, calls.held, changes.document, calls.asked, calls.last \
              FROM calls CROSS JOIN requests NOT INDEXED ON requests.request = calls.request \
-             AND requests.look IS NOT NULL ",
+             AND requests.look IS NOT NULL \
+             LEFT JOIN changes NOT INDEXED ON changes.number = calls.last ",
             $rest
         )
     };
@@ -19,29 +20,31 @@ macro_rules! select_calls {
 
 /// A request, unless its id is there.
 pub const INSERT_REQUEST: &str = "INSERT INTO requests \
-     (request_id, payload_hash, create_time, calls, fields, look) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+     (request_id, payload_hash, create_time, calls, fields, look, first) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
      ON CONFLICT (request_id) DO NOTHING";
 
 /// A request by its id.
-pub const REQUEST: &str = "SELECT request, payload_hash, create_time, calls, fields \
+pub const REQUEST: &str = "SELECT request, payload_hash, create_time, calls, fields, first \
      FROM requests WHERE request_id = ?1";
 
 /// A call.
 pub const INSERT_CALL: &str = "INSERT INTO calls \
-     (call_id, request, position, client_reference, vendor, vendor_call_id, state, document, due, \
-     outbox, held) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+     (call, call_id, request, position, client_reference, vendor, vendor_call_id, state, document, \
+     due, outbox, held, last, asked, room) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, zeroblob(?15))";
 
 /// What changes of a call with most news. The vendor's names of it are left alone, so
 /// their index is too; and so is the ticket with which somebody has it.
 pub const UPDATE_CALL: &str = "UPDATE calls \
-     SET state = ?2, document = ?3, due = ?4, outbox = ?5, \
-     held = CASE WHEN ?6 = -1 AND held < 0 THEN held ELSE ?6 END WHERE call = ?1";
+     SET state = ?2, last = ?3, due = ?4, outbox = ?5, \
+     held = CASE WHEN ?6 = -1 AND held < 0 THEN held ELSE ?6 END, asked = ?7 WHERE call = ?1";
 
 /// The same with the vendor and its id of the call.
 pub const UPDATE_PLACED_CALL: &str = "UPDATE calls \
-     SET state = ?2, document = ?3, due = ?4, outbox = ?5, \
-     held = CASE WHEN ?6 = -1 AND held < 0 THEN held ELSE ?6 END, \
-     vendor = ?7, vendor_call_id = ?8 \
+     SET state = ?2, last = ?3, due = ?4, outbox = ?5, \
+     held = CASE WHEN ?6 = -1 AND held < 0 THEN held ELSE ?6 END, asked = ?7, \
+     vendor = ?8, vendor_call_id = ?9, room = zeroblob(?10) \
      WHERE call = ?1";
 
 /// A request to a vendor as it goes out.
@@ -63,18 +66,27 @@ pub const DELETE_OUTBOX: &str = "DELETE FROM outbox WHERE entry = ?1 AND open <=
 /// A call by its id.
 pub const CALL: &str = select_calls!("WHERE calls.call_id = ?1");
 
-/// The calls of a request from a position on.
-pub const CALLS_OF_REQUEST: &str =
-    select_calls!("WHERE calls.request = ?1 AND calls.position >= ?2 ORDER BY calls.position");
+/// The calls of a request from a key on, up to another.
+pub const CALLS_OF_REQUEST: &str = select_calls!(
+    "WHERE calls.call >= ?1 AND calls.call < ?2 AND +calls.request = ?3 ORDER BY calls.call"
+);
 
 /// The calls with a reference, after an id.
 pub const CALLS_OF_REFERENCE: &str = select_calls!(
     "WHERE calls.client_reference = ?1 AND calls.call_id > ?2 ORDER BY calls.call_id"
 );
 
-/// The ids of calls in an open state, after an id.
+/// The ids of calls in a state that no vendor has, after an id.
 pub const OPEN_CALLS: &str = "SELECT call_id FROM calls \
-     WHERE state = ?1 AND state < 10 AND call_id > ?2 ORDER BY call_id LIMIT ?3";
+     WHERE state = ?1 AND state < 3 AND call_id > ?2 ORDER BY call_id LIMIT ?3";
+
+/// The ids and states of the open calls that a vendor has, or may have.
+pub const CALLS_WITH_VENDOR: &str = "SELECT call_id, state FROM calls INDEXED BY calls_due \
+     WHERE vendor = ?1 AND due IS NOT NULL";
+
+/// The next vendor who has open calls.
+pub const VENDOR_WITH_CALLS: &str = "SELECT vendor FROM calls INDEXED BY calls_due \
+     WHERE due IS NOT NULL AND vendor > ?1 ORDER BY vendor LIMIT 1";
 
 /// A call by its key.
 pub const CALL_OF_KEY: &str = select_calls!("WHERE calls.call = ?1");
@@ -95,8 +107,10 @@ pub const INSERT_DIAL: &str =
 pub const DELETE_DIALS: &str = "DELETE FROM dials WHERE call = ?1";
 
 /// A vendor's calls that are looked at again, earliest first.
-pub const CALLS_DUE: &str =
-    select_calls!("WHERE calls.vendor = ?1 AND calls.due IS NOT NULL ORDER BY calls.due");
+pub const CALLS_DUE: &str = select_calls!(
+    "WHERE calls.vendor = ?1 AND calls.due IS NOT NULL AND calls.due < 9223372036854775807 \
+     ORDER BY calls.due"
+);
 
 /// A vendor's calls that nobody has taken up yet, those first whose time comes first.
 pub const CALLS_HELD: &str =
@@ -117,41 +131,49 @@ pub const CALLS_IN_HANDS: &str =
 /// A call that waits is taken up, or let go.
 pub const SET_HELD: &str = "UPDATE calls SET held = ?2 WHERE call = ?1";
 
-/// A revision of a call.
-pub const INSERT_CHANGE: &str =
-    "INSERT INTO changes (call, route, state, document) VALUES (?1, ?2, ?3, ?4)";
+/// A change of a call, or the first ones of several.
+pub const INSERT_CHANGE: &str = "INSERT INTO changes \
+     (number, count, call, before, route, vendor, state, document) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// The changes after a number, without their documents.
 pub const CHANGES_AFTER: &str =
-    "SELECT number, call, route FROM changes WHERE number > ?1 ORDER BY number";
+    "SELECT number, count, call, route FROM changes WHERE number > ?1 ORDER BY number";
 
-/// The numbers of a call's changes after a number.
-pub const CHANGES_OF_CALL: &str =
-    "SELECT number FROM changes WHERE call = ?1 AND number > ?2 ORDER BY number";
+/// The row that has a change, and the one before it of the same call.
+pub const CHANGE_BEFORE: &str =
+    "SELECT number, count, before FROM changes WHERE number >= ?1 ORDER BY number LIMIT 1";
 
-/// A change and what never changes of its call.
-pub const CHANGE: &str = "SELECT calls.call_id, requests.request_id, calls.position, \
-     changes.number, changes.state, changes.document, calls.document, calls.due \
-     FROM changes CROSS JOIN calls NOT INDEXED ON calls.call = changes.call \
-     CROSS JOIN requests NOT INDEXED ON requests.request = calls.request \
+/// Who is in the row that has a change, and what became of it.
+pub const CHANGE: &str = "SELECT number, count, call, vendor, state, document \
+     FROM changes WHERE number >= ?1 ORDER BY number LIMIT 1";
+
+/// What never changes of a call, and how it was recorded.
+pub const RECORDED_CALL: &str = "SELECT calls.call_id, requests.request_id, calls.position, \
+     calls.document, calls.due, calls.asked \
+     FROM calls CROSS JOIN requests NOT INDEXED ON requests.request = calls.request \
      AND requests.look IS NOT NULL \
-     WHERE changes.number = ?1";
+     WHERE calls.call = ?1";
 
-/// A call's key and state.
-pub const KEY_OF_CALL: &str = "SELECT call, state FROM calls WHERE call_id = ?1";
+/// A call's key, its newest change and its state.
+pub const KEY_OF_CALL: &str = "SELECT call, last, state FROM calls WHERE call_id = ?1";
 
-/// The keys of a request's calls.
-pub const KEYS_OF_REQUEST: &str = "SELECT call FROM calls WHERE request = ?1";
+/// The keys of a request's calls, with their newest changes.
+pub const KEYS_OF_REQUEST: &str =
+    "SELECT call, last FROM calls WHERE call >= ?1 AND call < ?2 AND +request = ?3";
 
 /// The keys of the calls with a reference.
 pub const KEYS_OF_REFERENCE: &str = "SELECT call FROM calls WHERE client_reference = ?1";
+
+/// The newest change of a call.
+pub const LAST_CHANGE: &str = "SELECT last FROM calls WHERE call = ?1";
 
 /// The reference of a call.
 pub const REFERENCE_OF_CALL: &str = "SELECT client_reference FROM calls WHERE call = ?1";
 
 /// The ids of a request's calls that are not over.
 pub const OPEN_OF_REQUEST: &str =
-    "SELECT call_id FROM calls WHERE request = ?1 AND state < 10 ORDER BY call_id";
+    "SELECT call_id FROM calls WHERE call >= ?1 AND call < ?2 AND +request = ?3 AND state < 10";
 
 /// A request whose calls are being removed.
 pub const LEAVING_REQUEST: &str = "SELECT request FROM requests WHERE look IS NULL LIMIT 1";
@@ -159,6 +181,9 @@ pub const LEAVING_REQUEST: &str = "SELECT request FROM requests WHERE look IS NU
 /// The request whose time to be looked at came first.
 pub const OLDEST_REQUEST: &str =
     "SELECT request, calls FROM requests WHERE look < ?1 ORDER BY look LIMIT 1";
+
+/// The key of a request's first call, and how many there were.
+pub const REACH_OF_REQUEST: &str = "SELECT first, calls FROM requests WHERE request = ?1";
 
 /// It is looked at later.
 pub const PUT_OFF_REQUEST: &str = "UPDATE requests SET look = ?2 WHERE request = ?1";
@@ -170,16 +195,23 @@ pub const LEAVE_REQUEST: &str =
 /// A request whose calls are gone.
 pub const DELETE_REQUEST: &str = "DELETE FROM requests WHERE request = ?1";
 
-/// What is known of a request's calls.
-pub const DOCUMENTS_OF_REQUEST: &str =
-    "SELECT document FROM calls INDEXED BY calls_by_request WHERE request = ?1";
+/// What is known of a request's calls: how each was recorded, and its newest change.
+pub const DOCUMENTS_OF_REQUEST: &str = "SELECT calls.document, changes.document \
+     FROM calls LEFT JOIN changes NOT INDEXED ON changes.number = calls.last \
+     WHERE calls.call >= ?1 AND calls.call < ?2 AND +calls.request = ?3";
 
-/// The keys of some calls of a request, with the entries they are in.
-pub const SOME_CALLS_OF_REQUEST: &str =
-    "SELECT call, outbox FROM calls INDEXED BY calls_by_request WHERE request = ?1 LIMIT ?2";
+/// The keys of some calls of a request, with the entries they are in and their newest
+/// changes.
+pub const SOME_CALLS_OF_REQUEST: &str = "SELECT call, outbox, last FROM calls \
+     WHERE call >= ?1 AND call < ?2 AND +request = ?3 ORDER BY call LIMIT ?4";
 
-/// All changes of a call.
-pub const DELETE_CHANGES: &str = "DELETE FROM changes WHERE call = ?1";
+/// A later change of a call that goes.
+pub const DELETE_CHANGE: &str = "DELETE FROM changes WHERE number = ?1";
+
+/// First changes, once none of their calls is there.
+pub const DELETE_FIRST_CHANGES: &str = "DELETE FROM changes WHERE number = ?1 AND NOT EXISTS \
+     (SELECT 1 FROM calls WHERE calls.call >= changes.call \
+     AND calls.call < changes.call + changes.count)";
 
 /// A call without changes.
 pub const DELETE_CALL: &str = "DELETE FROM calls WHERE call = ?1";
@@ -244,13 +276,18 @@ pub const FIRST_SUPPRESSION: &str = "SELECT min(number) FROM suppressions";
 pub const IDENTITY: &str = "SELECT identity FROM ledger WHERE one = 1";
 
 /// The newest change, how much news is kept, and whether any number must not be called: seen
-/// from the list itself, which is as quick as a count and never wrong. SQLite's own table of numbers given has
-/// no index, and a row for each of two tables.
-pub const MARKS: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0), kept, \
+/// from the list itself, which is as quick as a count and never wrong.
+pub const MARKS: &str = "SELECT newest, kept, \
      (SELECT min(number) FROM suppressions) IS NOT NULL FROM ledger WHERE one = 1";
 
+/// The newest change, and the last key of a call.
+pub const GIVEN: &str = "SELECT newest, last_call FROM ledger WHERE one = 1";
+
+/// More was given.
+pub const SET_GIVEN: &str = "UPDATE ledger SET newest = ?1, last_call = ?2 WHERE one = 1";
+
 #[cfg(test)]
-pub const ALL: [&str; 61] = [
+pub const ALL: [&str; 69] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
@@ -265,6 +302,8 @@ pub const ALL: [&str; 61] = [
     CALLS_OF_REQUEST,
     CALLS_OF_REFERENCE,
     OPEN_CALLS,
+    CALLS_WITH_VENDOR,
+    VENDOR_WITH_CALLS,
     CALL_OF_KEY,
     KEY_OF_VENDOR_CALL,
     KEY_OF_EARLIER_DIAL,
@@ -278,21 +317,25 @@ pub const ALL: [&str; 61] = [
     SET_HELD,
     INSERT_CHANGE,
     CHANGES_AFTER,
-    CHANGES_OF_CALL,
+    CHANGE_BEFORE,
     CHANGE,
+    RECORDED_CALL,
     KEY_OF_CALL,
     KEYS_OF_REQUEST,
     KEYS_OF_REFERENCE,
+    LAST_CHANGE,
     REFERENCE_OF_CALL,
     OPEN_OF_REQUEST,
     LEAVING_REQUEST,
     OLDEST_REQUEST,
+    REACH_OF_REQUEST,
     PUT_OFF_REQUEST,
     LEAVE_REQUEST,
     DELETE_REQUEST,
     DOCUMENTS_OF_REQUEST,
     SOME_CALLS_OF_REQUEST,
-    DELETE_CHANGES,
+    DELETE_CHANGE,
+    DELETE_FIRST_CHANGES,
     DELETE_CALL,
     INSERT_STRAY,
     STRAYS_OF_CALL,
@@ -312,4 +355,6 @@ pub const ALL: [&str; 61] = [
     FIRST_SUPPRESSION,
     IDENTITY,
     MARKS,
+    GIVEN,
+    SET_GIVEN,
 ];

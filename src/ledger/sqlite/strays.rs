@@ -25,7 +25,7 @@ const MAX_GIVEN: u16 = 1_000;
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Keeps what is not known by now.
-pub fn keep(connection: &Connection, strays: Vec<Stray>) -> Result<Vec<Option<Call>>, Trouble> {
+pub fn keep(connection: &Connection, strays: &[Stray]) -> Result<Vec<Option<Call>>, Trouble> {
     let mut calls = Vec::with_capacity(strays.len());
     let mut count: Count = connection
         .prepare_cached(sql::COUNT_OF_STRAYS)?
@@ -34,7 +34,7 @@ pub fn keep(connection: &Connection, strays: Vec<Stray>) -> Result<Vec<Option<Ca
     for stray in strays {
         let call = read::find(connection, &stray.vendor, &stray.ids)?;
         if call.is_none() {
-            keep_one(connection, &stray, &mut count)?;
+            keep_one(connection, stray, &mut count)?;
         }
         calls.push(call);
     }

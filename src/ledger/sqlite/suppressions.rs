@@ -27,12 +27,12 @@ pub fn add(connection: &Connection, numbers: &[Suppression]) -> Result<Vec<Suppr
 }
 
 /// Takes numbers off the list. Gives those that were on it.
-pub fn remove(connection: &Connection, numbers: Vec<E164>) -> Result<Vec<E164>, Trouble> {
+pub fn remove(connection: &Connection, numbers: &[E164]) -> Result<Vec<E164>, Trouble> {
     let mut delete = connection.prepare_cached(sql::DELETE_SUPPRESSION)?;
     let mut gone = Vec::new();
     for number in numbers {
         if delete.execute([number.digits()])? > 0 {
-            gone.push(number);
+            gone.push(number.clone());
         }
     }
     Ok(gone)

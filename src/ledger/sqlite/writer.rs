@@ -11,13 +11,16 @@ use std::{
 };
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    cache::Cache,
     marks::{self, Marks, Told},
     open::known_schema,
+    pending::Change,
     reader::Read,
     row::Trouble,
+    session::Session,
 };
 use crate::ledger::LedgerError;
 
@@ -34,63 +37,6 @@ pub enum Message {
     Ready(oneshot::Sender<Result<(), LedgerError>>),
     /// Take nothing more, finish, and close the connection.
     Close,
-}
-
-/// A change that somebody waits for.
-pub trait Change: Send {
-    /// How many calls it writes, at least 1.
-    fn weight(&self) -> usize;
-
-    /// Makes the change and keeps what came of it.
-    ///
-    /// # Errors
-    /// When it was not made; [`Trouble::is_of_the_store`] tells whether the others of
-    /// the transaction go with it.
-    fn make(&mut self, connection: &Connection) -> Result<(), Trouble>;
-
-    /// Tells who waits: what came of the change if it is on disk, the error if not.
-    fn answer(self: Box<Self>, committed: Result<(), LedgerError>);
-}
-
-/// A change made by a function.
-pub struct Pending<F, T> {
-    /// How many calls it writes.
-    pub weight: usize,
-    /// Makes the change, once.
-    pub make: Option<F>,
-    /// What came of it.
-    pub made: Option<T>,
-    /// Who waits.
-    pub reply: oneshot::Sender<Result<T, LedgerError>>,
-    /// Its place in the queue.
-    pub place: OwnedSemaphorePermit,
-}
-
-impl<F, T> Change for Pending<F, T>
-where
-    F: FnOnce(&Connection) -> Result<T, Trouble> + Send,
-    T: Send,
-{
-    fn weight(&self) -> usize {
-        self.weight
-    }
-
-    fn make(&mut self, connection: &Connection) -> Result<(), Trouble> {
-        if let Some(make) = self.make.take() {
-            self.made = Some(make(connection)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), LedgerError>) {
-        let Self { made, reply, place, .. } = *self;
-        drop(place);
-        let outcome = committed.and_then(|()| {
-            made.ok_or_else(|| LedgerError::Failed("the change was not tried".to_owned()))
-        });
-        // Nobody may wait any more; what was done stays done.
-        let _ = reply.send(outcome);
-    }
 }
 
 /// What was committed since the ledger was opened.
@@ -131,6 +77,7 @@ pub struct Writer {
     queue: mpsc::UnboundedReceiver<Message>,
     counters: Arc<Counters>,
     told: Arc<Told>,
+    cache: Cache,
     /// The last transaction failed because of the store.
     failing: bool,
 }
@@ -152,7 +99,8 @@ impl Writer {
         told: Arc<Told>,
     ) -> (Self, mpsc::UnboundedSender<Message>) {
         let (sender, queue) = mpsc::unbounded_channel();
-        (Self { connection, queue, counters, told, failing: false }, sender)
+        let cache = Cache::default();
+        (Self { connection, queue, counters, told, cache, failing: false }, sender)
     }
 
     /// Does what is first in the queue, and with it whatever else waits.
@@ -204,7 +152,7 @@ impl Writer {
         if changes.is_empty() {
             return;
         }
-        match make_all(connection, &mut changes) {
+        match make_all(connection, &mut changes, &mut self.cache) {
             Ok((outcomes, marks)) => {
                 self.told.tell(marks);
                 self.well(true);
@@ -216,6 +164,7 @@ impl Writer {
                 }
             }
             Err(broken) => {
+                self.cache.clear();
                 let error = match broken {
                     Broken::Before(trouble) => LedgerError::from(trouble),
                     Broken::Committing(error, marks) => self.overwrite(connection, &error, marks),
@@ -295,34 +244,73 @@ fn take_lock(connection: &mut Connection, and_write: bool) -> Result<(), rusqlit
     transaction.commit()
 }
 
-/// Makes the changes in one transaction, each in a savepoint of its own so that one
-/// that can't be made leaves its neighbours alone. Gives what came of each, and what the
-/// ledger as a whole comes to.
-fn make_all(
+/// Makes the changes in one transaction. One that can't be made leaves its neighbours alone:
+/// mostly because it wrote nothing. If it did, all are made once more, each in a savepoint of
+/// its own, which costs every one of them. Gives what came of each, and what the ledger as a
+/// whole comes to.
+pub fn make_all(
     connection: &mut Connection,
     changes: &mut [Box<dyn Change>],
+    cache: &mut Cache,
 ) -> Result<(Vec<Result<(), LedgerError>>, Marks), Broken> {
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    match attempt(connection, changes, cache, false)? {
+        Some(made) => Ok(made),
+        None => {
+            cache.clear();
+            let again = LedgerError::Failed("changes were neither made nor refused".to_owned());
+            attempt(connection, changes, cache, true)?.ok_or_else(|| Trouble::from(again).into())
+        }
+    }
+}
+
+pub type Made = (Vec<Result<(), LedgerError>>, Marks);
+
+/// Gives nothing, and leaves nothing, if a change was refused that can't be taken back alone.
+fn attempt(
+    connection: &mut Connection,
+    changes: &mut [Box<dyn Change>],
+    cache: &mut Cache,
+    savepoints: bool,
+) -> Result<Option<Made>, Broken> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut outcomes = Vec::with_capacity(changes.len());
-    for change in changes {
-        let mut savepoint = transaction.savepoint()?;
-        match change.make(&savepoint) {
+    let mut session = Session::begin(&transaction, cache)?;
+    for change in changes.iter_mut() {
+        let mark = session.mark(savepoints);
+        if savepoints {
+            transaction.execute_batch("SAVEPOINT change")?;
+        }
+        match change.make(&mut session) {
             Ok(()) => outcomes.push(Ok(())),
             Err(trouble) if trouble.is_of_the_store() => return Err(trouble.into()),
             Err(trouble) => {
-                savepoint.rollback()?;
+                if savepoints {
+                    transaction.execute_batch("ROLLBACK TO change")?;
+                    session.back_to(mark);
+                } else if !session.is_at(&mark) {
+                    return Ok(None);
+                }
                 outcomes.push(Err(trouble.into()));
             }
         }
-        savepoint.commit()?;
+        if savepoints {
+            transaction.execute_batch("RELEASE change")?;
+        }
     }
+    let unmoved = session.finish()?;
     let marks = marks::read(&transaction)?;
     transaction.commit().map_err(|error| Broken::Committing(error, marks))?;
-    Ok((outcomes, marks))
+    cache.committed(connection);
+    for (change, outcome) in changes.iter_mut().zip(&outcomes) {
+        if unmoved && outcome.is_ok() {
+            change.remember(cache);
+        }
+    }
+    Ok(Some((outcomes, marks)))
 }
 
 /// Why changes were not made.
-enum Broken {
+pub enum Broken {
     /// Nothing of them was committed.
     Before(Trouble),
     /// The commit failed that was to leave these marks.

@@ -32,12 +32,24 @@ fn first_version(path: &std::path::Path, calls: &[Call]) {
                 &call.vendor,
                 &call.vendor_call_id,
                 state::code(call.state),
-                row::document(call).unwrap(),
+                first_document(call),
             ),
         )
         .unwrap();
     }
     tx.commit().unwrap();
+}
+
+/// As the versions before wrote it: all but the columns, with times as text.
+fn first_document(call: &Call) -> String {
+    let mut document = serde_json::to_value(call).unwrap();
+    let fields = document.as_object_mut().unwrap();
+    let columns =
+        ["id", "request_id", "position", "vendor", "vendor_call_id", "state", "due", "held_until"];
+    for column in columns {
+        fields.remove(column);
+    }
+    document.to_string()
 }
 
 #[tokio::test]
@@ -149,11 +161,10 @@ async fn a_page_of_long_documents_ends_early() {
     ledger.record(long.clone()).await.unwrap();
     for selection in [Selection::All, Selection::Named(Selector::Request(long.id.clone()))] {
         let pages = pages(&ledger, &selection, 100).await;
-        // Each is read twice: the change, and the call with what never changes.
         let shape: Vec<_> = pages.iter().map(|page| (page.changes.len(), page.through)).collect();
-        assert_eq!(shape, [(4, 4), (4, 8), (4, 12)]);
-        assert!(pages[..2].iter().all(|page| page.open.is_none()));
-        assert_eq!(pages[2].open.is_some(), selection != Selection::All);
+        assert_eq!(shape, [(8, 8), (4, 12)]);
+        assert!(pages[0].open.is_none());
+        assert_eq!(pages[1].open.is_some(), selection != Selection::All);
     }
     ledger.close().await;
 }

@@ -110,5 +110,6 @@ async fn exists(ledger: &SqliteLedger, request: &NewRequest) -> usize {
 // After the macro they use.
 mod bounds;
 mod commits;
+mod knowing;
 mod opening;
 mod writing;

@@ -20,31 +20,47 @@ fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     plan
 }
 
+/// Makes a change as the writer does, each in a transaction of its own.
+fn in_session<T>(
+    connection: &Connection,
+    make: impl FnOnce(&mut session::Session<'_>) -> Result<T, Trouble>,
+) -> T {
+    let transaction = connection.unchecked_transaction().unwrap();
+    let mut cache = cache::Cache::default();
+    let mut session = session::Session::begin(&transaction, &mut cache).unwrap();
+    let made = make(&mut session).unwrap();
+    session.finish().unwrap();
+    transaction.commit().unwrap();
+    made
+}
+
+/// Of a stretch of keys that is looked up by its first and its last one.
+const BOTH_ENDS: &str = " AND rowid<?)";
+
 #[test]
 fn no_statement_walks_through_a_table() {
     let connection = open::memory().unwrap();
     for mut sample in [sample(3), sample(1)] {
         sample.calls[0].state = CallState::Dispatching;
         sample.outbox = vec![entry(&sample)];
-        change::record_all(&connection, &[sample]).unwrap();
+        in_session(&connection, |session| change::record_all(session, &[sample]).map(drop));
     }
     // The second time with what SQLite makes of two small tables.
     for prepare in ["", "ANALYZE"] {
         connection.execute_batch(prepare).unwrap();
         for statement in sql::ALL {
             for line in plan(&connection, statement) {
-                let at_most_two_rows = line == "SCAN sqlite_sequence";
-                let of_a_subquery = line.starts_with("SCALAR SUBQUERY");
-                assert!(
-                    line.starts_with("SEARCH") || at_most_two_rows || of_a_subquery,
-                    "{statement}: {line}"
-                );
+                let of_a_subquery = line.contains("SCALAR SUBQUERY ");
+                assert!(line.starts_with("SEARCH") || of_a_subquery, "{statement}: {line}");
             }
         }
         for (statement, index) in [
-            (sql::OPEN_CALLS, "COVERING INDEX calls_open "),
-            (sql::OPEN_OF_REQUEST, "COVERING INDEX calls_open_of_request"),
-            (sql::KEYS_OF_REQUEST, "COVERING INDEX"),
+            (sql::CALLS_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (sql::OPEN_CALLS, "COVERING INDEX calls_begun "),
+            (sql::CALLS_WITH_VENDOR, "INDEX calls_due"),
+            (sql::VENDOR_WITH_CALLS, "COVERING INDEX calls_due"),
+            (sql::OPEN_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (sql::KEYS_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
             (sql::KEYS_OF_REFERENCE, "COVERING INDEX calls_by_reference"),
             (sql::KEY_OF_VENDOR_CALL, "COVERING INDEX calls_by_vendor_call"),
             (sql::KEY_OF_EARLIER_DIAL, "COVERING INDEX dials_by_vendor_call"),
@@ -56,7 +72,9 @@ fn no_statement_walks_through_a_table() {
             (sql::CALLS_IN_HANDS, "COVERING INDEX calls_held"),
             (sql::SET_HELD, "INTEGER PRIMARY KEY"),
             (sql::CHANGES_AFTER, "INTEGER PRIMARY KEY"),
-            (sql::CHANGES_OF_CALL, "COVERING INDEX changes_by_call"),
+            (sql::CHANGE_BEFORE, "INTEGER PRIMARY KEY"),
+            (sql::CHANGE, "INTEGER PRIMARY KEY"),
+            (sql::RECORDED_CALL, "INTEGER PRIMARY KEY"),
             (sql::STRAYS_OF_CALL, "INDEX strays_by_vendor_call"),
             (sql::OUTBOX_OF_CALL, "INDEX sqlite_autoindex_calls_1"),
             (sql::OUTBOX, "INTEGER PRIMARY KEY"),
@@ -69,9 +87,10 @@ fn no_statement_walks_through_a_table() {
             (sql::PUT_OFF_REQUEST, "INTEGER PRIMARY KEY"),
             (sql::LEAVE_REQUEST, "INTEGER PRIMARY KEY"),
             (sql::DELETE_REQUEST, "INTEGER PRIMARY KEY"),
-            (sql::DOCUMENTS_OF_REQUEST, "INDEX calls_"),
-            (sql::SOME_CALLS_OF_REQUEST, "INDEX calls_by_request"),
-            (sql::DELETE_CHANGES, "INDEX changes_by_call"),
+            (sql::DOCUMENTS_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (sql::SOME_CALLS_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (sql::DELETE_CHANGE, "INTEGER PRIMARY KEY"),
+            (sql::DELETE_FIRST_CHANGES, "INTEGER PRIMARY KEY"),
             (sql::DELETE_CALL, "INTEGER PRIMARY KEY"),
             (sql::SUPPRESSION, "PRIMARY KEY"),
             (sql::DELETE_SUPPRESSION, "PRIMARY KEY"),
@@ -79,6 +98,8 @@ fn no_statement_walks_through_a_table() {
             (sql::FIRST_SUPPRESSION, "SEARCH suppressions"),
         ] {
             let plan = &plan(&connection, statement)[0];
+            // Of three rows SQLite says that one end is enough.
+            let index = if prepare.is_empty() { index } else { index.trim_end_matches(BOTH_ENDS) };
             assert!(plan.contains(index), "{statement}: {plan}");
         }
     }
@@ -185,7 +206,9 @@ fn a_name_is_only_ever_a_path() {
 fn a_statement_is_planned_once() {
     let connection = open::memory().unwrap();
     for sample in [sample(1), sample(1), sample(1)] {
-        change::record_all(&connection, std::slice::from_ref(&sample)).unwrap();
+        in_session(&connection, |session| {
+            change::record_all(session, std::slice::from_ref(&sample)).map(drop)
+        });
         let start = Position { entries: 0, within: None };
         let reference = sample.calls[0].order.client_reference.clone().unwrap();
         for selector in [
@@ -202,21 +225,24 @@ fn a_statement_is_planned_once() {
         let (vendor, id) = ("phonon-in".to_owned(), "v-1".to_owned());
         let at = sample.create_time;
         let stray = || Stray { vendor: vendor.clone(), ids: vec![id.clone()], said: 1.into(), at };
-        strays::keep(&connection, vec![stray(), stray()]).unwrap();
+        strays::keep(&connection, &[stray(), stray()]).unwrap();
         let kept = strays::kept(&connection, &vendor, std::slice::from_ref(&id)).unwrap();
         strays::forget(&connection, &[kept[0].key]).unwrap();
         strays::drop_kept(&connection, Timestamp::MAX).unwrap();
         due::due(&connection, &vendor, at, 9).unwrap();
         read::open_calls(&connection, &CallState::ALL, None, 9).unwrap();
         let id = sample.calls[0].id;
-        let claim = change::claim(&connection, vec![id], at, Some(&entry(&sample))).unwrap();
+        let claim = in_session(&connection, |session| {
+            change::claim(session, &[id], at, Some(&entry(&sample)))
+        });
         assert_eq!(outbox::entries(&connection, &[claim.mine[0].id]).unwrap().len(), 1);
         let report = ReportedState { state: Some(CallState::Busy), ..ReportedState::default() };
         let over = Observation::Reported { report, asked: false };
-        change::observe(&connection, vec![News { observation: over, ..dispatching(id) }]).unwrap();
+        let over = News { observation: over, ..dispatching(id) };
+        in_session(&connection, |session| change::observe(session, std::slice::from_ref(&over)));
         // Once it is put off, then removed.
         for before in [at + SignedDuration::from_millis(1), Timestamp::MAX] {
-            removal::remove_old(&connection, before, 9).unwrap();
+            in_session(&connection, |session| removal::remove_old(session, before, 9));
         }
     }
     for statement in sql::ALL {
