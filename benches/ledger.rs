@@ -351,7 +351,7 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
         id,
         request_id: request_id.clone(),
         position: u32::try_from(index).unwrap(),
-        order: Order {
+        order: std::sync::Arc::new(Order {
             client_reference: Some(reference.parse().unwrap()),
             to: vec![format!("+9198{index:08}").parse().unwrap()],
             caller_id: None,
@@ -365,7 +365,7 @@ fn finished(request_id: &RequestId, index: usize, reference: &str) -> Call {
             locale: None,
             retry: None,
             labels: [("campaign".to_owned(), "march".to_owned())].into(),
-        },
+        }),
         route: "default".to_owned(),
         vendor: "phonon-in".to_owned(),
         // Vendors' ids come in no order.

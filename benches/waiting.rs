@@ -222,7 +222,7 @@ fn held(count: usize, until: impl Fn(usize) -> Timestamp) -> NewRequest {
         id: CallId::generate(),
         request_id: id.clone(),
         position: u32::try_from(index).unwrap(),
-        order: Order {
+        order: std::sync::Arc::new(Order {
             client_reference: None,
             to: vec![format!("+9199{index:08}").parse().unwrap()],
             caller_id: None,
@@ -234,7 +234,7 @@ fn held(count: usize, until: impl Fn(usize) -> Timestamp) -> NewRequest {
             locale: None,
             retry: None,
             labels: Default::default(),
-        },
+        }),
         route: "default".to_owned(),
         vendor: "vendor".to_owned(),
         vendor_call_id: None,

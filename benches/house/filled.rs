@@ -76,8 +76,9 @@ fn another(
     let (id, to, now) =
         (CallId::generate(), format!("+9198{:08}", number % 100_000_000), Timestamp::now());
     (call.id, call.request_id, call.position) = (id, request.clone(), position);
-    call.order.client_reference = Some(format!("filled-{number:09}").parse().unwrap());
-    call.order.to = vec![to.parse().unwrap()];
+    Arc::make_mut(&mut call.order).client_reference =
+        Some(format!("filled-{number:09}").parse().unwrap());
+    Arc::make_mut(&mut call.order).to = vec![to.parse().unwrap()];
     call.vendor_call_id = Some(Id::spread(number as u64, of as u64).to_string());
     (call.state, call.end_time, call.due) = (CallState::Answered, Some(now), None);
     call.attempts = vec![Attempt {

@@ -25,6 +25,7 @@ impl CallApi {
         repeated: bool,
     ) -> Result<CreateCallsResponse, Status> {
         let validate_only = request.validate_only;
+        let spec_bytes = request.calls.iter().map(prost::Message::encoded_len).sum();
         let named = !request.request_id.is_empty();
         let order = order(request, self.gateway.requires_request_id())?;
         let request_id = order.request_id.clone();
@@ -45,9 +46,9 @@ impl CallApi {
         let prepared = within(deadline, self.gateway.prepare(order)).await.ok_or_else(late)?;
         let refusal = match prepared {
             Err(error) => Ok(error),
-            Ok(prepared) => match shown(&prepared) {
+            Ok(prepared) => match fits(&prepared, spec_bytes) {
                 Err(too_large) => Err(too_large),
-                Ok(_) => {
+                Ok(()) => {
                     let prepared = match announced {
                         Some(announced) => prepared.announced(announced),
                         None => prepared,
@@ -84,6 +85,18 @@ impl CallApi {
         let prepared = self.gateway.prepare(order).await.map_err(failed)?;
         Ok(unplaced(shown(&prepared)?))
     }
+}
+
+/// Whether the answer is certain to fit into what clients take. Seldom it takes a look at the
+/// answer itself.
+fn fits(prepared: &Prepared, spec_bytes: usize) -> Result<(), Status> {
+    let may_be_sent = |call: &Call| call.error.is_none();
+    if prepared.calls.iter().all(may_be_sent)
+        && answer::fits_for_certain(prepared.calls.len(), spec_bytes)
+    {
+        return Ok(());
+    }
+    shown(prepared).map(drop)
 }
 
 /// The calls as an answer shows them, which is certain to fit into what clients take.

@@ -1,6 +1,6 @@
 //! A call as the ledger keeps it, and how news changes it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -44,8 +44,8 @@ pub struct Call {
     pub request_id: RequestId,
     /// Its place in that request, from 0.
     pub position: u32,
-    /// What was asked for.
-    pub order: Order,
+    /// What was asked for. Shared, for it is long and seldom changes.
+    pub order: Arc<Order>,
     /// The configured route.
     pub route: String,
     /// The configured vendor.
@@ -316,7 +316,7 @@ impl Call {
         self.redials = redials;
         let vendor = std::mem::replace(&mut self.vendor, vendor);
         self.failovers.push(Failover { vendor, error, at: now });
-        self.order.caller_id = caller_id;
+        Arc::make_mut(&mut self.order).caller_id = caller_id;
         self.state = CallState::Scheduled;
         self.due = None;
         self.touch(now);

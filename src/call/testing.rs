@@ -9,7 +9,7 @@ pub(crate) fn call(state: CallState) -> Call {
         id: CallId::generate(),
         request_id: RequestId::generate(),
         position: 0,
-        order: Order {
+        order: std::sync::Arc::new(Order {
             client_reference: None,
             to: vec!["+919812345001".parse().unwrap()],
             caller_id: None,
@@ -21,7 +21,7 @@ pub(crate) fn call(state: CallState) -> Call {
             locale: None,
             retry: None,
             labels: Default::default(),
-        },
+        }),
         route: "default".to_owned(),
         vendor: "phonon-in".to_owned(),
         vendor_call_id: None,

@@ -2,7 +2,7 @@
 //! chosen, defaults filled in, everything checked that can be checked without
 //! asking a vendor. Nothing is recorded and nothing is sent here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -220,7 +220,7 @@ impl Chosen {
             id: CallId::generate(),
             request_id: request_id.clone(),
             position,
-            order: self.order,
+            order: Arc::new(self.order),
             route: route.name.clone(),
             vendor: self.vendor,
             vendor_call_id: None,

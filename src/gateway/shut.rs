@@ -1,7 +1,7 @@
 //! What becomes of calls while their vendor's breaker lets nothing through. They certainly were
 //! not sent, so another vendor may have them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -67,7 +67,7 @@ impl Gateway {
         let Some(Fallback { vendor, caller_id, redials }) = ahead.pop() else { return };
         let first = Fallback {
             vendor: std::mem::replace(&mut call.vendor, vendor),
-            caller_id: std::mem::replace(&mut call.order.caller_id, caller_id),
+            caller_id: std::mem::replace(&mut Arc::make_mut(&mut call.order).caller_id, caller_id),
             redials: std::mem::replace(&mut call.redials, redials),
         };
         call.fallbacks.push(first);

@@ -109,6 +109,9 @@ impl Gateway {
         &self,
         calls: impl Iterator<Item = &Call> + Send,
     ) -> Result<HashSet<E164>, LedgerError> {
+        if !self.inner.ledger.may_suppress() {
+            return Ok(HashSet::new());
+        }
         let numbers: HashSet<_> = calls.flat_map(|call| &call.order.to).cloned().collect();
         let listed = self.inner.ledger.suppressed(numbers.into_iter().collect()).await?;
         Ok(listed.into_iter().map(|suppression| suppression.number).collect())

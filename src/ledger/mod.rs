@@ -187,6 +187,11 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Takes numbers off the list. Gives those that were on it, in their order.
     async fn unsuppress(&self, numbers: Vec<E164>) -> Result<Vec<E164>, LedgerError>;
 
+    /// Whether there may be anything for [`Ledger::suppressed`] to find, or to fail of.
+    fn may_suppress(&self) -> bool {
+        true
+    }
+
     /// Those of these numbers that are on the list, in their order. As long as nothing is on
     /// it this costs nothing, and otherwise one look into an index for each.
     async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError>;

@@ -21,7 +21,8 @@ const VENDOR: &str = "phonon-in";
 fn retried() -> NewRequest {
     let mut request = request(1);
     let interval = Duration::from_millis(60_000);
-    request.calls[0].order.retry = Some(Retry { interval, max_attempts: 3 });
+    std::sync::Arc::make_mut(&mut request.calls[0].order).retry =
+        Some(Retry { interval, max_attempts: 3 });
     request.calls[0].redials = true;
     request
 }

@@ -85,7 +85,7 @@ pub async fn an_entry_is_kept_with_a_claim(ledger: Shared) {
 
 pub async fn a_claim_with_an_entry_is_all_or_none(ledger: Shared) {
     let mut recorded = request(5);
-    recorded.calls[1].order.expire_time = Some(at(5));
+    std::sync::Arc::make_mut(&mut recorded.calls[1].order).expire_time = Some(at(5));
     recorded.calls[3].state = CallState::Dispatching;
     ledger.record(recorded.clone()).await.unwrap();
     let whole = entry(&recorded.calls, "whole");

@@ -20,7 +20,8 @@ fn over(calls: u32, second: i64) -> NewRequest {
     request.create_time = at(second);
     for call in &mut request.calls {
         call.state = CallState::Answered;
-        call.order.client_reference = Some("monthly".parse().unwrap());
+        std::sync::Arc::make_mut(&mut call.order).client_reference =
+            Some("monthly".parse().unwrap());
         call.vendor_call_id = Some(format!("v-{}", call.id));
         (call.create_time, call.update_time, call.end_time) =
             (at(second), at(second), Some(at(second)));

@@ -22,7 +22,7 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
         id: CallId::generate(),
         request_id: request_id.clone(),
         position,
-        order: Order {
+        order: std::sync::Arc::new(Order {
             client_reference: reference.map(|text| text.parse().unwrap()),
             to: vec!["+919812345001".parse().unwrap()],
             caller_id: None,
@@ -34,7 +34,7 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
             locale: None,
             retry: None,
             labels: Default::default(),
-        },
+        }),
         route: "default".to_owned(),
         vendor: "phonon-in".to_owned(),
         vendor_call_id: None,
@@ -63,7 +63,7 @@ pub fn call(request_id: &RequestId, position: u32, reference: Option<&str>) -> C
 /// A call of which everything is known.
 pub fn full_call(request_id: &RequestId, position: u32) -> Call {
     let mut call = call(request_id, position, Some("Bestellung 4711 – ü"));
-    call.order = Order {
+    call.order = std::sync::Arc::new(Order {
         caller_id: Some("200".parse().unwrap()),
         script: Some(Script::Audio("https://example.com/a.wav".to_owned())),
         variables: [("name".to_owned(), "\"Asha\"\n\0".to_owned())].into(),
@@ -73,8 +73,8 @@ pub fn full_call(request_id: &RequestId, position: u32) -> Call {
         locale: Some("hi-IN".to_owned()),
         retry: Some(Retry { interval: std::time::Duration::from_millis(1_500), max_attempts: 3 }),
         labels: [("team".to_owned(), "collections".to_owned())].into(),
-        ..call.order
-    };
+        ..(*call.order).clone()
+    });
     call.vendor_call_id = Some("v-1".to_owned());
     call.vendor_request_id = Some("exchange-1".to_owned());
     call.state = CallState::Failed;

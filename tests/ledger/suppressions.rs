@@ -80,7 +80,7 @@ pub async fn the_list_comes_in_pages(ledger: Shared) {
 pub async fn a_claim_refuses_who_must_not_be_called(ledger: Shared) {
     let mut recorded = request(4);
     for (call, last) in recorded.calls.iter_mut().zip(0..) {
-        call.order.to = vec![number(last), number(last + 100)];
+        Arc::make_mut(&mut call.order).to = vec![number(last), number(last + 100)];
     }
     ledger.record(recorded.clone()).await.unwrap();
     // The number of one, and another's alternate.
@@ -101,14 +101,14 @@ pub async fn a_claim_refuses_who_must_not_be_called(ledger: Shared) {
     let again = ledger.claim(vec![ids[1]], at(3), None).await.unwrap();
     assert_eq!((again.mine.len(), again.others[0].state), (0, CallState::Failed));
     let mut fresh = request(1);
-    fresh.calls[0].order.to = vec![number(1)];
+    Arc::make_mut(&mut fresh.calls[0].order).to = vec![number(1)];
     ledger.record(fresh.clone()).await.unwrap();
     assert_eq!(ledger.claim(vec![fresh.calls[0].id], at(4), None).await.unwrap().mine.len(), 1);
 }
 
 pub async fn a_suppressed_call_keeps_an_entry_from_being_kept(ledger: Shared) {
     let mut recorded = request(3);
-    recorded.calls[1].order.to = vec![number(1)];
+    Arc::make_mut(&mut recorded.calls[1].order).to = vec![number(1)];
     ledger.record(recorded.clone()).await.unwrap();
     ledger.suppress(vec![entry_of(1, "", 1)]).await.unwrap();
     let whole = entry(&recorded.calls, "whole");

@@ -15,7 +15,7 @@ const PAUSE: i64 = 60;
 fn asking(max_attempts: u32) -> Call {
     let mut call = scheduled();
     let interval = Duration::from_secs(PAUSE.unsigned_abs());
-    call.order.retry = Some(Retry { interval, max_attempts });
+    std::sync::Arc::make_mut(&mut call.order).retry = Some(Retry { interval, max_attempts });
     call.redials = true;
     call
 }
@@ -114,14 +114,17 @@ fn who_is_given_up_on_is_not_dialled_again() {
 fn each_condition_stops_it() {
     type Change = fn(&mut Call);
     let cases: [(&str, Change); 9] = [
-        ("not asked for", |call| call.order.retry = None),
+        ("not asked for", |call| std::sync::Arc::make_mut(&mut call.order).retry = None),
         ("once", |call| {
-            call.order.retry = Some(Retry { max_attempts: 1, ..call.order.retry.unwrap() });
+            std::sync::Arc::make_mut(&mut call.order).retry =
+                Some(Retry { max_attempts: 1, ..call.order.retry.unwrap() });
         }),
         ("by the vendor", |call| call.redials = false),
         ("nameless", |call| call.vendor_call_id = None),
         ("empty", |call| call.vendor_call_id = Some(String::new())),
-        ("expires", |call| call.order.expire_time = Some(at(5 + PAUSE))),
+        ("expires", |call| {
+            std::sync::Arc::make_mut(&mut call.order).expire_time = Some(at(5 + PAUSE));
+        }),
         ("reached", |call| call.attempts = vec![Attempt::new(CallState::Answered)]),
         ("being reached", |call| call.attempts = vec![Attempt::new(CallState::InProgress)]),
         ("talked", |call| {
@@ -136,7 +139,7 @@ fn each_condition_stops_it() {
         assert_eq!((call.state, call.dial()), (CallState::NoAnswer, 0), "{why}");
     }
     let mut call = dialled(3, 0);
-    call.order.expire_time = Some(at(5 + PAUSE + 1));
+    std::sync::Arc::make_mut(&mut call.order).expire_time = Some(at(5 + PAUSE + 1));
     call.apply(ended(CallState::NoAnswer), at(5));
     assert_eq!((call.state, call.dial()), (CallState::Scheduled, 1));
 }

@@ -215,7 +215,7 @@ fn any_data() -> impl Strategy<Value = Map<String, Value>> {
 /// A call that may go on to other vendors.
 pub(super) fn with_fallbacks() -> Call {
     let mut call = scheduled();
-    call.order.caller_id = Some("+918000000001".parse().unwrap());
+    std::sync::Arc::make_mut(&mut call.order).caller_id = Some("+918000000001".parse().unwrap());
     call.fallbacks = ["second", "third"]
         .map(|vendor| Fallback {
             vendor: vendor.to_owned(),

@@ -2,7 +2,7 @@
 //! has what never changes, and how the call was then. Each change after that has one with
 //! whatever may change.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -276,7 +276,7 @@ impl Recorded<'_> {
             id,
             request_id,
             position,
-            order: self.order.into_owned(),
+            order: Arc::new(self.order.into_owned()),
             route: self.route.into_owned(),
             vendor,
             vendor_call_id: self.vendor_call_id.map(Cow::into_owned),
@@ -315,7 +315,7 @@ impl Changing<'_> {
             id,
             request_id,
             position,
-            order,
+            order: Arc::new(order),
             route: lasting.route,
             vendor: self.vendor.into_owned(),
             vendor_call_id: self.vendor_call_id.map(Cow::into_owned),

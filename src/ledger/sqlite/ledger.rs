@@ -163,6 +163,10 @@ impl Ledger for SqliteLedger {
         self.news(numbers.len(), move |s| suppressions::remove(s.connection, &numbers)).await
     }
 
+    fn may_suppress(&self) -> bool {
+        self.writer.is_closed() || !self.told.nothing_suppressed()
+    }
+
     async fn suppressed(&self, numbers: Vec<E164>) -> Result<Vec<Suppression>, LedgerError> {
         if self.writer.is_closed() {
             return Err(LedgerError::Closed);

@@ -124,11 +124,11 @@ async fn a_walk_past_others_ends_after_a_while() {
     let mut many = sample(most + 7);
     let reference: ClientReference = "monthly".parse().unwrap();
     for call in &mut many.calls {
-        call.order.client_reference = Some(reference.clone());
+        std::sync::Arc::make_mut(&mut call.order).client_reference = Some(reference.clone());
     }
     let last = many.calls.last_mut().unwrap();
     last.route = "night".to_owned();
-    last.order.client_reference = Some("last".parse().unwrap());
+    std::sync::Arc::make_mut(&mut last.order).client_reference = Some("last".parse().unwrap());
     let last = last.id;
     ledger.record(many.clone()).await.unwrap();
 

@@ -22,8 +22,10 @@ fn sample_call(request: &RequestId, position: u32) -> Call {
     let mut call = call(CallState::Scheduled);
     call.request_id = request.clone();
     call.position = position;
-    call.order.client_reference = Some(format!("ref-{position}").parse().unwrap());
-    call.order.variables = [("name".to_owned(), "Asha".to_owned())].into();
+    std::sync::Arc::make_mut(&mut call.order).client_reference =
+        Some(format!("ref-{position}").parse().unwrap());
+    std::sync::Arc::make_mut(&mut call.order).variables =
+        [("name".to_owned(), "Asha".to_owned())].into();
     (call.create_time, call.update_time) = (now, now);
     call
 }
