@@ -188,6 +188,11 @@ impl Account {
         Arc::clone(&self.turns).try_acquire_owned().ok()
     }
 
+    /// Whether a turn is free now.
+    pub(super) fn has_free_turn(&self) -> bool {
+        self.turns.available_permits() > 0
+    }
+
     /// Waits for a turn, first come, first served. None when there are no turns any
     /// more.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
@@ -203,8 +208,10 @@ impl Account {
     /// Waits for a turn to ask, within what the vendor takes. To be dropped after the answer.
     pub(super) async fn question_turn(&self) -> QuestionTurn<'_> {
         let may_ask = self.question_turns.acquire().await.ok();
-        let paced = self.pace.question().await;
-        QuestionTurn { _turn: self.turn().await, _paced: paced, _may_ask: may_ask }
+        let mut paced = self.pace.question().await;
+        let turn = self.turn().await;
+        paced.sent = true;
+        QuestionTurn { _turn: turn, _paced: paced, _may_ask: may_ask }
     }
 
     /// Waits for a turn to send so many calls once more: beside the questions, and within what
@@ -212,8 +219,9 @@ impl Account {
     pub(super) async fn repetition_turn(&self, calls: usize) -> QuestionTurn<'_> {
         let may_ask = self.question_turns.acquire().await.ok();
         let mut paced = self.pace.again(calls).await;
+        let turn = self.turn().await;
         paced.sent = true;
-        QuestionTurn { _turn: self.turn().await, _paced: paced, _may_ask: may_ask }
+        QuestionTurn { _turn: turn, _paced: paced, _may_ask: may_ask }
     }
 
     pub(super) fn went_well(&self, at: Timestamp) {

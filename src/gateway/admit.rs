@@ -22,15 +22,11 @@ impl Gateway {
     pub(super) fn admit(&self, prepared: &mut Prepared) -> Result<(), GatewayError> {
         let now = Instant::now();
         let Some(route) = self.inner.routes.get(&prepared.route) else { return Ok(()) };
-        if prepared.deadline.is_none() && !route.queue {
+        if prepared.deadline.is_none() && !prepared.queues {
             return Ok(());
         }
-        let patience = if route.queue {
-            // Nobody is to wait for a turn that is in the ledger's hands.
-            Duration::ZERO
-        } else {
-            prepared.patience(now)
-        };
+        // Nobody is to wait for a turn that is in the ledger's hands.
+        let patience = (!prepared.queues).then(|| prepared.patience(now));
         // Each vendor is looked at once at most.
         for _ in 0..=route.vendors.len() {
             let late = self.late(prepared, patience, now);
@@ -38,10 +34,11 @@ impl Gateway {
             if self.pass_over_the_late(prepared, &vendor, count, patience, route, now) {
                 continue;
             }
-            if route.queue {
-                return self.queue_up(prepared);
-            }
             let Some(account) = self.inner.accounts.get(&vendor) else { return Ok(()) };
+            let Some(patience) = patience else {
+                self.queue_up(prepared);
+                return Ok(());
+            };
             return Err(account.no_turn(count, patience, now));
         }
         Ok(())
@@ -51,7 +48,7 @@ impl Gateway {
     fn late(
         &self,
         prepared: &Prepared,
-        patience: Duration,
+        patience: Option<Duration>,
         now: Instant,
     ) -> Option<(String, usize)> {
         let mut seen: Vec<(&str, usize)> = Vec::new();
@@ -63,7 +60,7 @@ impl Gateway {
         }
         let is_late = |(vendor, count): &(&str, usize)| {
             let account = self.inner.accounts.get(*vendor);
-            account.is_some_and(|account| account.wait_for_turn(*count, now) > patience)
+            account.is_some_and(|account| !account.is_in_time(*count, patience, now))
         };
         seen.into_iter().find(is_late).map(|(vendor, count)| (vendor.to_owned(), count))
     }
@@ -75,14 +72,13 @@ impl Gateway {
         prepared: &mut Prepared,
         vendor: &str,
         count: usize,
-        patience: Duration,
+        patience: Option<Duration>,
         route: &Route,
         now: Instant,
     ) -> bool {
         let in_time = |name: &str| {
             let account = self.inner.accounts.get(name);
-            account
-                .is_some_and(|a| a.shut_for().is_none() && a.wait_for_turn(count, now) <= patience)
+            account.is_some_and(|a| a.shut_for().is_none() && a.is_in_time(count, patience, now))
         };
         let late = |call: &&mut Call| is_in_hand(call) && call.vendor == vendor;
         let next: Vec<_> = prepared
@@ -102,16 +98,23 @@ impl Gateway {
     }
 
     /// What would go now waits in the ledger, for whoever takes up what waits there.
-    fn queue_up(&self, prepared: &mut Prepared) -> Result<(), GatewayError> {
-        let time = prepared.create_time;
+    pub(super) fn queue_up(&self, prepared: &mut Prepared) {
+        let time = super::turn::to_the_millisecond(prepared.create_time);
         for call in prepared.calls.iter_mut().filter(|call| is_in_hand(call)) {
-            call.held_until = Some(super::turn::to_the_millisecond(time));
+            call.held_until = Some(time);
         }
-        Ok(())
     }
 }
 
 impl Account {
+    /// Whether so many calls get their turn within so long; at once, where nobody has patience.
+    fn is_in_time(&self, calls: usize, patience: Option<Duration>, now: Instant) -> bool {
+        match patience {
+            Some(patience) => self.wait_for_turn(calls, now) <= patience,
+            None => self.has_turn(calls, now),
+        }
+    }
+
     /// What is told to a caller whose calls get no turn within so long.
     pub(super) fn no_turn(&self, calls: usize, patience: Duration, now: Instant) -> GatewayError {
         let rate = self.rate();

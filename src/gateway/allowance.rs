@@ -81,13 +81,14 @@ impl Allowance {
     }
 
     /// How long until the last of so much may be taken, one after the other, as soon as each
-    /// may, if nobody else takes anything. What is taken is reckoned to arrive at once.
-    pub(super) fn wait_for_all(&mut self, count: u64, now: Instant) -> Duration {
+    /// may, if nobody else takes anything: until the first of it, and the windows after that.
+    /// What is taken is reckoned to arrive at once.
+    pub(super) fn wait_for_all(&mut self, count: u64, now: Instant) -> (Duration, Duration) {
         let windows = count.saturating_sub(1) / self.limit;
         let rest = count - windows * self.limit;
         let first = self.wait_for(rest, now).unwrap_or(self.per);
         let windows = u32::try_from(windows).unwrap_or(u32::MAX);
-        self.per.saturating_mul(windows).saturating_add(first)
+        (first, self.per.saturating_mul(windows))
     }
 
     /// How long until so much may be taken, if nobody takes anything before. What is out is

@@ -236,20 +236,29 @@ impl Gateway {
                 true => Owner::of_maybe_claimed(to, taken_up),
                 false => Owner::new(to, taken_up),
             };
-            let ids: HashSet<CallId> = calls.iter().map(|call| call.id).collect();
             let Some(account) = calls.first().and_then(|c| self.inner.accounts.get(&c.vendor))
             else {
                 return;
             };
-            self.queue(account, calls, &Arc::new(owner), None, None);
-            let mut again = Vec::new();
-            for _ in ids {
-                if let Some(Answer::Again(call, apart)) = answers.recv().await {
-                    again.push((call, apart));
+            let (mut out, owner) = (calls.len(), Arc::new(owner));
+            self.queue(account, calls, &owner, None, None);
+            let mut moved = Vec::new();
+            while out > 0
+                && let Some(answer) = answers.recv().await
+            {
+                match answer {
+                    Answer::Again(call, Some(apart)) => {
+                        self.queue(account, vec![call], &owner, Some(&apart), None);
+                    }
+                    Answer::Again(call, None) => {
+                        out -= 1;
+                        moved.push((call, None));
+                    }
+                    Answer::Done(_) | Answer::Lost => out -= 1,
                 }
             }
-            if !again.is_empty() {
-                self.dispatch(Vec::new(), again, None).await;
+            if !moved.is_empty() {
+                self.dispatch(Vec::new(), moved, None).await;
             }
         })
     }

@@ -118,6 +118,16 @@ impl Gateway {
                         return;
                     }
                 }
+                // One of them may be to blame, or they are too many together.
+                Err(LedgerError::Unreadable { .. } | LedgerError::Overloaded(_))
+                    if all.len() > 1 =>
+                {
+                    for mut fresh in all {
+                        fresh.wait_on();
+                        tokio::spawn(self.clone().place_in_parts(fresh, None));
+                    }
+                    return;
+                }
                 Err(error) => {
                     for fresh in all {
                         self.unrecorded(fresh, &error);
@@ -161,16 +171,23 @@ impl Gateway {
         }
     }
 
-    /// Looks once more which numbers must not be called, of requests that waited.
+    /// Looks once more which numbers must not be called, of requests that waited: one read for
+    /// all of them.
     async fn look_again(&self, all: &mut Vec<Fresh>) {
-        for mut fresh in std::mem::take(all) {
-            if fresh.since.elapsed() >= LOOK_AGAIN
-                && let Err(error) = self.refuse_again(&mut fresh.prepared).await
-            {
-                fresh.settle(Err(error.into()));
-                continue;
+        let waited = |fresh: &Fresh| fresh.since.elapsed() >= LOOK_AGAIN;
+        let calls = all.iter().filter(|fresh| waited(fresh)).flat_map(|f| &f.prepared.calls);
+        match self.on_the_list(calls).await {
+            Ok(listed) => {
+                let now = self.inner.clock.now();
+                for fresh in all.iter_mut().filter(|_| !listed.is_empty()) {
+                    fresh.prepared.refuse_listed(&listed, now);
+                }
             }
-            all.push(fresh);
+            Err(error) => {
+                for fresh in std::mem::take(all) {
+                    self.refuse_new(fresh, error.clone().into());
+                }
+            }
         }
     }
 

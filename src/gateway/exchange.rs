@@ -61,6 +61,13 @@ impl Gateway {
         };
         let mut refused_token = None;
         loop {
+            if refused_token.is_some() {
+                // The one before counts as well. Before the look at the time: it may be long.
+                let stop = &self.inner.stopping;
+                if stop.run_until_cancelled(paced.again()).await.is_none() {
+                    return calls.iter().map(|_| Observation::PutBack).collect();
+                }
+            }
             let token = account.token(refused_token).await;
             // Only now: recording and a token may have taken their time.
             let now = self.inner.clock.now();
@@ -76,10 +83,6 @@ impl Gateway {
                 return not_now.into_iter().map(put_back).collect();
             }
             let is_first = refused_token.is_none();
-            if !is_first {
-                // The one before counts as well.
-                paced.again().await;
-            }
             paced.only(batch.len());
             let sending =
                 self.send(account, &batch, written.as_ref(), Try { token, is_first, now }, paced);
@@ -227,15 +230,17 @@ impl Gateway {
                 format!("{} can't be asked for results; it posts them", account.name()),
             ));
         };
-        account.line.send(&request).await.map_err(|failure| unanswered(account, &failure))
+        let reply = account.line.send(&request).await;
+        reply.inspect(|r| account.keep_pace(r)).map_err(|failure| unanswered(account, &failure))
     }
 }
 
 impl Account {
-    /// A vendor that says "too fast" is left alone for as long as it says.
-    fn keep_pace(&self, reply: &HttpReply) {
+    /// A vendor that says "too fast" is left alone for as long as it says; so is one that is
+    /// overloaded and says for how long.
+    pub(super) fn keep_pace(&self, reply: &HttpReply) {
         match reply.status {
-            429 => {
+            429 | 503 if reply.status == 429 || reply.retry_after.is_some() => {
                 tracing::warn!(vendor = self.name(), rest = ?reply.retry_after, "the vendor says that it gets too much; nothing is sent for a while");
                 self.pace.too_fast(reply.retry_after, Instant::now());
             }

@@ -104,6 +104,15 @@ impl Fresh {
         going
     }
 
+    /// Its calls were not handed over after all.
+    pub(super) fn wait_on(&mut self) {
+        for call in &mut self.prepared.calls {
+            if call.state == CallState::Dispatching {
+                call.state = CallState::Scheduled;
+            }
+        }
+    }
+
     /// As it is recorded, with nothing to be sent.
     pub(super) fn record(&self) -> NewRequest {
         let Prepared { request_id, fingerprint, create_time, calls, .. } = &self.prepared;
@@ -138,7 +147,7 @@ impl Whole for Fresh {
         let soon = self.since.checked_add(UNRECORDED);
         let Some(deadline) = self.prepared.deadline else { return soon };
         let late = deadline.checked_sub(TOO_LATE).unwrap_or(self.since);
-        match soon.filter(|_| self.prepared.may_be_known) {
+        match soon.filter(|_| self.prepared.may_be_known || self.prepared.queues) {
             Some(soon) => Some(soon.min(late)),
             None => Some(late),
         }

@@ -3,7 +3,7 @@
 //! is alone: it does not spoil its neighbours, which may be other callers'.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -13,9 +13,12 @@ use std::{
 use super::{Gateway, batch::Batch, lane::Apart};
 use crate::call::{CallError, CallId, Cause, Dialed, Observation};
 
-/// How many requests are spent on one that was refused: with 500 calls, enough to find two or
-/// three that are wrong. Beyond that they all are, more or less.
+/// How many requests are spent on one that was refused, besides two for each caller whose calls
+/// are in it, who would have had one of his own.
 const BUDGET: u32 = 64;
+/// How many more for each part that is taken: as long as there is something to be found, the
+/// search goes on. Where all are wrong it ends.
+const FOR_A_PART_TAKEN: u32 = 4;
 
 /// Calls that are to be sent again, by the half they are in.
 pub(super) struct Parted(HashMap<CallId, Apart>);
@@ -31,7 +34,11 @@ impl Gateway {
     /// blame for.
     pub(super) fn part(&self, batch: &Batch, outcomes: &[Observation]) -> Option<Parted> {
         let calls = &batch.calls;
-        if calls.len() < 2 || outcomes.len() != calls.len() || self.is_stopping() {
+        if let (Some(apart), Some(Observation::Accepted { .. })) = (&batch.apart, outcomes.first())
+        {
+            apart.budget.fetch_add(FOR_A_PART_TAKEN, Ordering::Relaxed);
+        }
+        if calls.len() < 2 || outcomes.len() != calls.len() {
             return None;
         }
         let Some(Observation::Failed(first)) = outcomes.first() else { return None };
@@ -42,7 +49,12 @@ impl Gateway {
         }
         let budget = match &batch.apart {
             Some(apart) => Arc::clone(&apart.budget),
-            None => Arc::new(AtomicU32::new(BUDGET)),
+            None => {
+                let callers: HashSet<_> = calls.iter().map(|call| &call.request_id).collect();
+                let callers = u32::try_from(callers.len()).unwrap_or(u32::MAX);
+                let budget = BUDGET.saturating_add(callers.saturating_mul(2));
+                Arc::new(AtomicU32::new(budget))
+            }
         };
         budget
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(2))

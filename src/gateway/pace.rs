@@ -2,6 +2,7 @@
 //! be left alone when it says that it gets too much.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -37,6 +38,10 @@ struct State {
     /// room.
     questions: Option<Allowance>,
     rests_until: Option<Instant>,
+    /// What those wait for who send something once more, in their order. Whoever comes later
+    /// leaves room for the first of them.
+    repetitions: VecDeque<(u64, u64)>,
+    next_repetition: u64,
     /// How often in a row it was too fast.
     too_fast: u32,
 }
@@ -62,6 +67,8 @@ impl Pace {
             requests: allowance(rate.requests),
             questions: allowance(rate.requests.map(|limit| limit.div_ceil(2))),
             rests_until: None,
+            repetitions: VecDeque::new(),
+            next_repetition: 0,
             too_fast: 0,
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
@@ -76,24 +83,35 @@ impl Pace {
     /// `needs`; or when there will be room for these.
     pub(super) fn room(&self, needs: usize, now: Instant) -> Result<usize, Instant> {
         let mut state = self.state();
-        let wait = state.wait(count(needs), 1, now);
+        let (calls, requests) = state.reserved();
+        let wait = state.wait(count(needs).saturating_add(calls), 1 + requests, now);
         if !wait.is_zero() {
             return Err(now + wait);
         }
         let left = state.calls.as_mut().map_or(u64::MAX, |calls| calls.left(now));
-        Ok(usize::try_from(left).unwrap_or(usize::MAX))
+        Ok(usize::try_from(left.saturating_sub(calls)).unwrap_or(usize::MAX))
     }
 
     /// How long it takes until so many calls in so many requests may be sent, if nobody sends
     /// anything before.
     pub(super) fn wait_for(&self, calls: usize, requests: usize, now: Instant) -> Duration {
-        self.state().wait(count(calls), count(requests), now)
+        let mut state = self.state();
+        let (reserved, more) = state.reserved();
+        state.wait(count(calls).saturating_add(reserved), count(requests).saturating_add(more), now)
     }
 
     /// Counts a request with so many calls, if there is room for it.
     pub(super) fn take(self: &Arc<Self>, calls: usize, now: Instant) -> Option<Paced> {
-        let calls = count(calls);
         let mut state = self.state();
+        let (reserved, requests) = state.reserved();
+        let all = count(calls).saturating_add(reserved);
+        if !state.wait(all, 1 + requests, now).is_zero() {
+            return None;
+        }
+        self.count(&mut state, count(calls), now)
+    }
+
+    fn count(self: &Arc<Self>, state: &mut State, calls: u64, now: Instant) -> Option<Paced> {
         let is_room = state.wait(calls, 1, now).is_zero()
             && state.requests.as_mut().is_none_or(|requests| requests.take(1, now));
         if !is_room {
@@ -127,8 +145,7 @@ impl Pace {
                         calls: 0,
                         requests: 1,
                         is_question: true,
-                        // Nobody asks without sending.
-                        sent: true,
+                        sent: false,
                     };
                 }
                 now + wait
@@ -138,19 +155,39 @@ impl Pace {
     }
 
     /// Waits until a request with so many calls may be sent, and counts it: for one that goes
-    /// out once more. More than may ever go at once count as that.
+    /// out once more. Nobody who comes later takes its room. More than may ever go at once count
+    /// as that.
     pub(super) async fn again(self: &Arc<Self>, calls: usize) -> Paced {
+        let own = {
+            let mut state = self.state();
+            let most = state.calls.as_ref().map_or(u64::MAX, Allowance::limit);
+            let place = state.next_repetition;
+            state.next_repetition += 1;
+            state.repetitions.push_back((place, count(calls).min(most)));
+            Repetition { pace: self, place }
+        };
         loop {
             // Before the look at what is left, so that nothing is missed in between.
             let changed = self.changed.notified();
             let now = Instant::now();
-            let most = self.state().calls.as_ref().map_or(u64::MAX, Allowance::limit);
-            let calls = calls.min(usize::try_from(most).unwrap_or(usize::MAX));
-            match self.take(calls, now) {
-                Some(paced) => return paced,
-                None => until(now + self.wait_for(calls, 1, now), changed).await,
+            match self.take_again(own.place, now) {
+                Ok(paced) => return paced,
+                Err(Some(wait)) => until(now + wait, changed).await,
+                Err(None) => changed.await,
             }
         }
+    }
+
+    /// For how long it has to wait if it is the first of these.
+    fn take_again(self: &Arc<Self>, place: u64, now: Instant) -> Result<Paced, Option<Duration>> {
+        let mut state = self.state();
+        let first = state.repetitions.front().filter(|(first, _)| *first == place);
+        let Some((_, calls)) = first.copied() else { return Err(None) };
+        let wait = state.wait(calls, 1, now);
+        if !wait.is_zero() {
+            return Err(Some(wait));
+        }
+        self.count(&mut state, calls, now).ok_or(Some(wait))
     }
 
     /// The vendor says that it gets too much; for how long, if it says so.
@@ -161,7 +198,9 @@ impl Pace {
             return;
         }
         let by_itself = FIRST_REST.saturating_mul(1 << state.too_fast.min(16));
-        let until = now + rest.unwrap_or(by_itself).min(LONGEST_REST);
+        // No time at all is no news of when it takes more.
+        let rest = rest.filter(|rest| !rest.is_zero()).unwrap_or(by_itself);
+        let until = now + rest.min(LONGEST_REST);
         state.too_fast = state.too_fast.saturating_add(1);
         state.rests_until = state.rests_until.max(Some(until));
     }
@@ -176,15 +215,34 @@ impl Pace {
     }
 }
 
+/// A place among those who send something once more, given up when this is dropped.
+struct Repetition<'a> {
+    pace: &'a Pace,
+    place: u64,
+}
+
+impl Drop for Repetition<'_> {
+    fn drop(&mut self) {
+        self.pace.state().repetitions.retain(|(place, _)| *place != self.place);
+        self.pace.changed.notify_waiters();
+    }
+}
+
 impl State {
     fn wait(&mut self, calls: u64, requests: u64, now: Instant) -> Duration {
-        let of = |allowance: &mut Option<Allowance>, count| {
-            allowance
-                .as_mut()
-                .map_or(Duration::ZERO, |allowance| allowance.wait_for_all(count, now))
-        };
         let rest = self.rests_until.map_or(Duration::ZERO, |t| t.saturating_duration_since(now));
-        of(&mut self.calls, calls).max(of(&mut self.requests, requests)).max(rest)
+        let of = |allowance: &mut Option<Allowance>, count| {
+            let Some(allowance) = allowance else { return rest };
+            // The windows that it takes begin when the vendor takes anything again.
+            let (first, windows) = allowance.wait_for_all(count, now);
+            first.max(rest).saturating_add(windows)
+        };
+        of(&mut self.calls, calls).max(of(&mut self.requests, requests))
+    }
+
+    /// What the first of those needs who send something once more: calls and requests.
+    fn reserved(&self) -> (u64, u64) {
+        self.repetitions.front().map_or((0, 0), |(_, calls)| (*calls, 1))
     }
 
     fn of_a_question(&mut self) -> impl Iterator<Item = &mut Allowance> {
@@ -280,7 +338,7 @@ mod tests {
             if step == 7 {
                 sleep(MINUTE * 3 / 2).await;
             }
-            drop(pace.question().await);
+            pace.question().await.sent = true;
             asked.push(begun.elapsed());
         }
         for at in &asked {

@@ -2,19 +2,20 @@
 //! chosen, defaults filled in, everything checked that can be checked without
 //! asking a vendor. Nothing is recorded and nothing is sent here.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Announced, Gateway, GatewayError, account::Account, lane::TOO_LATE};
+use super::{
+    Announced, Gateway, GatewayError, account::Account, lane::TOO_LATE, suppress::refuse_listed,
+};
 use crate::{
     call::{
-        Call, CallError, CallId, CallState, Cause, Fallback, Fingerprint, Order, RequestId, Retry,
-        Violation,
+        Call, CallError, CallId, CallState, Cause, E164, Fallback, Fingerprint, Order, RequestId,
+        Retry, Violation,
     },
     config::Route,
-    ledger::LedgerError,
     vendors::Objection,
 };
 
@@ -56,6 +57,8 @@ pub struct Prepared {
     pub(super) deadline: Option<Instant>,
     pub(super) route: String,
     pub(super) all_or_nothing: bool,
+    /// Its calls wait in the ledger if there is no turn for them.
+    pub(super) queues: bool,
     /// In the order of the request. Those that are wrong have failed already.
     pub calls: Vec<Call>,
 }
@@ -70,6 +73,14 @@ impl Prepared {
     /// turn too late.
     pub fn within(self, deadline: Option<Instant>) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// Refuses its calls to numbers that must not be called.
+    pub(super) fn refuse_listed(&mut self, listed: &HashSet<E164>, now: Timestamp) {
+        refuse_listed(&mut self.calls, listed, now);
+        if self.all_or_nothing {
+            refuse_all_if_one_is_wrong(&mut self.calls, now);
+        }
     }
 
     /// How long its calls may wait for their turn.
@@ -110,21 +121,9 @@ impl Gateway {
             deadline: None,
             route: request.route,
             all_or_nothing,
+            queues: route.queue,
             calls,
         })
-    }
-
-    /// Looks once more which numbers must not be called, of a request that waited.
-    ///
-    /// # Errors
-    /// When the ledger can't be asked.
-    pub(super) async fn refuse_again(&self, prepared: &mut Prepared) -> Result<(), LedgerError> {
-        let now = self.inner.clock.now();
-        self.refuse_suppressed(&mut prepared.calls, now).await?;
-        if prepared.all_or_nothing {
-            refuse_all_if_one_is_wrong(&mut prepared.calls, now);
-        }
-        Ok(())
     }
 
     /// The route of this name.

@@ -187,7 +187,10 @@ impl Gateway {
         drop(turn);
         let at = self.inner.clock.now();
         let reply = match reply {
-            Ok(reply) => reply,
+            Ok(reply) => {
+                account.keep_pace(&reply);
+                reply
+            }
             Err(failure) => {
                 let error = account.line_error(&failure);
                 account.went_wrong(&error, at);

@@ -100,8 +100,9 @@ impl Gateway {
     /// place of this vendor's calls.
     async fn hand_over_in_turn(&self, account: &Arc<Account>, calls: Vec<Call>) {
         let (to, mut answers) = unbounded_channel();
+        let owner = Arc::new(Owner::new(to, true));
         let mut out = calls.len();
-        self.queue(account, calls, &Arc::new(Owner::new(to, true)), None, None);
+        self.queue(account, calls, &owner, None, None);
         while out > 0 {
             let Some(first) = answers.recv().await else { return };
             let mut some = vec![first];
@@ -109,20 +110,20 @@ impl Gateway {
                 some.push(answer);
             }
             out = out.saturating_sub(some.len());
-            let again = some.into_iter().filter_map(|answer| match answer {
-                Answer::Again(call, apart) => Some((call, apart)),
-                Answer::Done(_) | Answer::Lost => None,
-            });
-            // Who goes apart from others waits for the same vendor.
-            let (apart, moved): (Vec<_>, Vec<_>) = again.partition(|(_, apart)| apart.is_some());
-            if !apart.is_empty() {
-                let gateway = self.clone();
-                self.inner.tasks.spawn(async move {
-                    gateway.dispatch(Vec::new(), apart, None).await;
-                });
+            let mut moved = Vec::new();
+            for answer in some {
+                match answer {
+                    // It waits for the same vendor, and is in hand still.
+                    Answer::Again(call, Some(apart)) => {
+                        out += 1;
+                        self.queue(account, vec![call], &owner, Some(&apart), None);
+                    }
+                    Answer::Again(call, None) => moved.push(call),
+                    Answer::Done(_) | Answer::Lost => {}
+                }
             }
             if !moved.is_empty() {
-                self.hold_for_the_next(moved.into_iter().map(|(call, _)| call).collect()).await;
+                self.hold_for_the_next(moved).await;
             }
         }
     }

@@ -86,17 +86,7 @@ impl Gateway {
     ) -> Result<(), LedgerError> {
         let waits = |call: &Call| call.state == CallState::Scheduled;
         let listed = self.on_the_list(calls.iter().filter(|call| waits(call))).await?;
-        if listed.is_empty() {
-            return Ok(());
-        }
-        for call in calls.iter_mut().filter(|call| waits(call)) {
-            let numbers = call.order.to.iter().enumerate();
-            let places: Vec<_> =
-                numbers.filter(|(_, n)| listed.contains(*n)).map(|(place, _)| place).collect();
-            if let Some(error) = suppressed(&places) {
-                refuse(call, error, now);
-            }
-        }
+        refuse_listed(calls, &listed, now);
         Ok(())
     }
 
@@ -105,7 +95,8 @@ impl Gateway {
         Ok(!self.on_the_list(calls.iter()).await?.is_empty())
     }
 
-    async fn on_the_list(
+    /// Those of these calls' numbers that are on the list.
+    pub(super) async fn on_the_list(
         &self,
         calls: impl Iterator<Item = &Call> + Send,
     ) -> Result<HashSet<E164>, LedgerError> {
@@ -115,5 +106,20 @@ impl Gateway {
         let numbers: HashSet<_> = calls.flat_map(|call| &call.order.to).cloned().collect();
         let listed = self.inner.ledger.suppressed(numbers.into_iter().collect()).await?;
         Ok(listed.into_iter().map(|suppression| suppression.number).collect())
+    }
+}
+
+/// Fails those calls that would be placed, and have a number that is on the list.
+pub(super) fn refuse_listed(calls: &mut [Call], listed: &HashSet<E164>, now: Timestamp) {
+    if listed.is_empty() {
+        return;
+    }
+    for call in calls.iter_mut().filter(|call| call.state == CallState::Scheduled) {
+        let numbers = call.order.to.iter().enumerate();
+        let places: Vec<_> =
+            numbers.filter(|(_, n)| listed.contains(*n)).map(|(place, _)| place).collect();
+        if let Some(error) = suppressed(&places) {
+            refuse(call, error, now);
+        }
     }
 }

@@ -20,6 +20,7 @@ mod harness;
 mod hostile;
 mod idempotency;
 mod joining;
+mod lanes;
 mod operation;
 mod outbox;
 mod outcomes;

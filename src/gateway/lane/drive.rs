@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Grant, Load, Owners, Taken};
+use super::{Grant, Load, Owners, State, Taken, queue::Front};
 use crate::gateway::{
     Gateway, GatewayError,
     account::Account,
@@ -28,10 +28,22 @@ enum Step {
     Over,
 }
 
+/// However the task ends, another one may drive the lane then.
+struct Driving<'a>(&'a Account);
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lane.state().driven = false;
+        }
+    }
+}
+
 type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
 impl Gateway {
     pub(super) async fn drive(self, account: Arc<Account>) {
+        let _driving = Driving(&account);
         let (mut turn, mut awaited) = (None, None::<Turn>);
         loop {
             // Before the look at what there is, so that nothing is missed in between.
@@ -106,8 +118,12 @@ impl Gateway {
     /// deadline and wait too long to be in memory alone.
     fn act_on_overdue(&self, account: &Arc<Account>, now: Instant) {
         let overdue = account.lane.state().queue.overdue(now);
-        for (ticket, group, fresh) in overdue {
-            if fresh.is_late(now) {
+        for (ticket, group, mut fresh) in overdue {
+            if fresh.prepared.queues {
+                // The ledger's, from now on.
+                self.queue_up(&mut fresh.prepared);
+                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+            } else if fresh.is_late(now) {
                 let error = fresh.no_turn(account, now);
                 self.refuse_new(fresh, error);
             } else if fresh.prepared.deadline.is_some() {
@@ -137,6 +153,18 @@ impl Gateway {
     }
 }
 
+impl State {
+    /// How much of the room the next exchange may take: where it is not enough for all, each who
+    /// waits has his share, however many calls he has.
+    fn share(&self, room: usize, front: &Front) -> usize {
+        if self.queue.calls() <= room {
+            return room;
+        }
+        let share = (room / self.queue.entries().max(1)).max(1);
+        share.saturating_mul(front.owners).clamp(front.needs, room.max(front.needs))
+    }
+}
+
 impl Account {
     fn step(self: &Arc<Self>, turn: &mut Option<OwnedSemaphorePermit>, now: Instant) -> Step {
         let lane = &self.lane;
@@ -147,12 +175,13 @@ impl Account {
             return Step::Over;
         };
         let ready = front.since + lane.max_delay;
-        if lane.gathers(&state, front.waiting) && ready > now {
+        // Nobody joins those that go apart.
+        if !front.is_apart && lane.gathers(&state, front.waiting) && ready > now {
             state.gathers = true;
             return Step::Rest(ready);
         }
         let room = match self.pace.room(front.needs, now) {
-            Ok(room) => room.min(lane.max_batch),
+            Ok(room) => state.share(room, &front).min(lane.max_batch),
             Err(until) => return Step::Rest(until),
         };
         let Some(turn) = turn.take() else { return Step::NeedsTurn };

@@ -221,9 +221,24 @@ impl Account {
     /// How long it takes until so many calls more have their turn, as far as the vendor's pace
     /// tells.
     pub(super) fn wait_for_turn(&self, calls: usize, now: Instant) -> Duration {
-        let ahead = self.lane.state().queue.ahead_of(calls);
-        let all = ahead.saturating_add(calls);
-        self.pace.wait_for(all, all.div_ceil(self.lane.max_batch), now)
+        let state = self.lane.state();
+        let (queue, max_batch) = (&state.queue, self.lane.max_batch);
+        let all = queue.ahead_of(calls).saturating_add(calls);
+        let own = calls.div_ceil(max_batch);
+        let requests = if self.lane.max_delay.is_zero() {
+            queue.entries().saturating_add(own)
+        } else {
+            // Its own line may be there already, and may not.
+            all.div_ceil(max_batch).max(queue.lines().saturating_add(own))
+        };
+        drop(state);
+        self.pace.wait_for(all, requests, now)
+    }
+
+    /// So many calls could go now, and nobody waits before them.
+    pub(super) fn has_turn(&self, calls: usize, now: Instant) -> bool {
+        let is_empty = self.lane.state().queue.is_empty();
+        is_empty && self.has_free_turn() && self.pace.wait_for(calls, 1, now).is_zero()
     }
 
     /// The right to send so many calls at once, if nobody waits and nothing speaks against it.
@@ -285,6 +300,10 @@ impl Gateway {
     /// something that is ready then.
     pub(super) fn record_waiting(&self, selector: &Selector) -> Vec<oneshot::Receiver<()>> {
         let mut recorded = Vec::new();
+        // Nobody knows the id of a call that is not recorded.
+        if matches!(selector, Selector::Calls(_)) {
+            return recorded;
+        }
         for account in self.inner.accounts.values() {
             let taken = account.lane.state().queue.take_out(|fresh| fresh.is_selected(selector));
             for (ticket, _, mut fresh) in taken {

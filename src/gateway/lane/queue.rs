@@ -56,9 +56,11 @@ pub(in crate::gateway) trait Whole {
 /// Wholes of `W`, and calls `C` that may be parted, each of an owner `O`.
 #[derive(Debug)]
 pub(in crate::gateway) struct Queue<W, C, O> {
-    groups: BTreeMap<Group, VecDeque<Entry<W, C, O>>>,
-    /// The ticket of the first of each group.
-    fronts: BTreeSet<(i64, Group)>,
+    lines: BTreeMap<Line, BTreeMap<i64, Entry<W, C, O>>>,
+    /// The first ticket of each line.
+    fronts: BTreeSet<(i64, Line)>,
+    /// When something is to be done about wholes, by their tickets.
+    due: BTreeSet<(Instant, i64, Line)>,
     next_ticket: i64,
     /// Below all that were given.
     first_ticket: i64,
@@ -66,13 +68,17 @@ pub(in crate::gateway) struct Queue<W, C, O> {
     calls: usize,
     /// Of these, the entries and calls that may be parted.
     parts: (usize, usize),
-    /// Nothing is to be done about anything before this.
-    act_by: Option<Instant>,
+}
+
+/// Entries that may go together: those of a group that are recorded, or those that are not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Line {
+    group: Group,
+    is_recorded: bool,
 }
 
 #[derive(Debug)]
 struct Entry<W, C, O> {
-    ticket: i64,
     since: Instant,
     body: Body<W, C, O>,
 }
@@ -90,6 +96,13 @@ impl<W: Whole, C, O> Body<W, C, O> {
             Self::Parts { calls, .. } => calls.len(),
         }
     }
+
+    fn act_by(&self) -> Option<Instant> {
+        match self {
+            Self::Whole(whole) => whole.act_by(),
+            Self::Parts { .. } => None,
+        }
+    }
 }
 
 /// What is to go next.
@@ -99,8 +112,12 @@ pub(in crate::gateway) struct Front {
     pub since: Instant,
     /// How many calls there has to be room for: 1 where they may be parted.
     pub needs: usize,
-    /// As many calls of its group wait, or more than asked for.
+    /// How many calls wait that may go with it, or more than asked for.
     pub waiting: usize,
+    /// Of how many these are, as far as they were counted.
+    pub owners: usize,
+    /// They go with nobody else.
+    pub is_apart: bool,
 }
 
 /// What was taken to go.
@@ -132,19 +149,34 @@ impl<W: Whole, C, O> Taken<W, C, O> {
 impl<W: Whole, C, O: Clone> Queue<W, C, O> {
     pub(super) fn new() -> Self {
         Self {
-            groups: BTreeMap::new(),
+            lines: BTreeMap::new(),
             fronts: BTreeSet::new(),
+            due: BTreeSet::new(),
             next_ticket: 0,
             first_ticket: 0,
             entries: 0,
             calls: 0,
             parts: (0, 0),
-            act_by: None,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries == 0
+    }
+
+    /// How many calls wait.
+    pub(super) fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// How many have calls here.
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// How many kinds of calls there are that can't go together.
+    pub(super) fn lines(&self) -> usize {
+        self.lines.len()
     }
 
     /// How many calls get a turn before the last of as many that come now: wholes, and of each
@@ -155,23 +187,10 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
         (self.calls - parts).saturating_add(parts.min(owners.saturating_mul(calls)))
     }
 
-    fn count(&mut self, body: &Body<W, C, O>) {
-        self.entries += 1;
-        self.calls += body.calls();
-        if let Body::Parts { calls, .. } = body {
-            self.parts.0 += 1;
-            self.parts.1 += calls.len();
-        }
-    }
-
-    pub(super) fn calls(&self) -> usize {
-        self.calls
-    }
-
     /// Has a whole wait, with a ticket in the place of who had it.
     pub(super) fn push_whole(&mut self, group: Group, whole: W, now: Instant, ticket: Option<i64>) {
-        self.act_by = earlier(self.act_by, whole.act_by());
-        self.push(group, ticket, now, Body::Whole(whole));
+        let ticket = ticket.unwrap_or_else(|| self.next());
+        self.put(group, ticket, Entry { since: now, body: Body::Whole(whole) });
     }
 
     /// The same of calls that may be parted. Nothing comes of an empty list.
@@ -184,90 +203,111 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
         ticket: Option<i64>,
     ) {
         if !calls.is_empty() {
-            self.push(group, ticket, now, Body::Parts { calls, owner });
+            let ticket = ticket.unwrap_or_else(|| self.next());
+            self.put(group, ticket, Entry { since: now, body: Body::Parts { calls, owner } });
         }
     }
 
-    fn push(&mut self, group: Group, ticket: Option<i64>, since: Instant, body: Body<W, C, O>) {
-        let ticket = ticket.unwrap_or_else(|| {
+    fn next(&mut self) -> i64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    fn put(&mut self, group: Group, mut ticket: i64, entry: Entry<W, C, O>) {
+        let line = Line { group, is_recorded: matches!(entry.body, Body::Parts { .. }) };
+        self.entries += 1;
+        self.calls += entry.body.calls();
+        if let Body::Parts { calls, .. } = &entry.body {
+            self.parts.0 += 1;
+            self.parts.1 += calls.len();
+        }
+        let entries = self.lines.entry(line.clone()).or_default();
+        let first = entries.first_key_value().map(|(first, _)| *first);
+        // A place that was given back may be somebody's by now: right behind, among newcomers.
+        while entries.contains_key(&ticket) {
             self.next_ticket += 1;
-            self.next_ticket
-        });
-        self.count(&body);
-        let mut waiting = self.groups.remove(&group).unwrap_or_default();
-        if let Some(first) = waiting.front() {
-            self.fronts.remove(&(first.ticket, group.clone()));
+            ticket = self.next_ticket;
         }
-        // Nearly always the last one.
-        let place = match waiting.back() {
-            Some(last) if last.ticket > ticket => waiting.partition_point(|e| e.ticket <= ticket),
-            _ => waiting.len(),
-        };
-        waiting.insert(place, Entry { ticket, since, body });
-        self.put(group, waiting);
+        if let Some(act_by) = entry.body.act_by() {
+            self.due.insert((act_by, ticket, line.clone()));
+        }
+        entries.insert(ticket, entry);
+        if first.is_none_or(|first| ticket < first) {
+            if let Some(first) = first {
+                self.fronts.remove(&(first, line.clone()));
+            }
+            self.fronts.insert((ticket, line));
+        }
     }
 
-    /// The first of those that came first, of whose group no more than `enough` calls are
+    fn remove(&mut self, line: &Line, ticket: i64) -> Option<Entry<W, C, O>> {
+        let entries = self.lines.get_mut(line)?;
+        let entry = entries.remove(&ticket)?;
+        if self.fronts.remove(&(ticket, line.clone()))
+            && let Some((first, _)) = entries.first_key_value()
+        {
+            self.fronts.insert((*first, line.clone()));
+        }
+        if entries.is_empty() {
+            self.lines.remove(line);
+        }
+        if let Some(act_by) = entry.body.act_by() {
+            self.due.remove(&(act_by, ticket, line.clone()));
+        }
+        self.entries -= 1;
+        self.calls -= entry.body.calls();
+        if let Body::Parts { calls, .. } = &entry.body {
+            self.parts.0 -= 1;
+            self.parts.1 -= calls.len();
+        }
+        Some(entry)
+    }
+
+    /// The first of those that came first, of whose line no more than `enough` calls are
     /// counted.
     pub(super) fn front(&self, enough: usize) -> Option<Front> {
-        let (_, group) = self.fronts.first()?;
-        let entries = self.groups.get(group)?;
-        let first = entries.front()?;
+        let (_, line) = self.fronts.first()?;
+        let entries = self.lines.get(line)?;
+        let (_, first) = entries.first_key_value()?;
         let needs = match &first.body {
             Body::Whole(whole) => whole.calls(),
             Body::Parts { .. } => 1,
         };
-        let mut waiting = 0;
-        for entry in entries {
+        let (mut waiting, mut owners) = (0, 0);
+        for entry in entries.values() {
             waiting += entry.body.calls();
+            owners += 1;
             if waiting >= enough {
                 break;
             }
         }
-        Some(Front { since: first.since, needs, waiting })
+        let is_apart = line.group.apart.is_some();
+        Some(Front { since: first.since, needs, waiting, owners, is_apart })
     }
 
     /// Takes what goes next, up to so many calls: wholes one after the other, calls that may
     /// be parted one of each owner in turns. Where they don't go `together`, of the first alone.
     pub(super) fn take(&mut self, room: usize, together: bool) -> Option<Taken<W, C, O>> {
-        let (_, group) = self.fronts.pop_first()?;
-        let mut entries = self.groups.remove(&group)?;
-        let first = entries.front()?;
-        let since = first.since;
-        let load = match first.body {
-            Body::Whole(_) => Load::Wholes(self.take_wholes(&mut entries, room, together)),
-            Body::Parts { .. } => Load::Parts(self.take_parts(&mut entries, room, together)),
+        let (ticket, line) = self.fronts.first()?.clone();
+        let since = self.lines.get(&line)?.get(&ticket)?.since;
+        let load = if line.is_recorded {
+            Load::Parts(self.take_parts(&line, room, together))
+        } else {
+            Load::Wholes(self.take_wholes(&line, room, together))
         };
-        self.put(group.clone(), entries);
-        Some(Taken { group, since, load })
+        Some(Taken { group: line.group, since, load })
     }
 
-    fn put(&mut self, group: Group, entries: VecDeque<Entry<W, C, O>>) {
-        if let Some(first) = entries.front() {
-            self.fronts.insert((first.ticket, group.clone()));
-            self.groups.insert(group, entries);
-        }
-    }
-
-    fn take_wholes(
-        &mut self,
-        entries: &mut VecDeque<Entry<W, C, O>>,
-        mut room: usize,
-        together: bool,
-    ) -> Vec<W> {
+    fn take_wholes(&mut self, line: &Line, mut room: usize, together: bool) -> Vec<W> {
         let mut taken = Vec::new();
-        while let Some(entry) = entries.pop_front() {
-            match entry.body {
-                Body::Whole(whole) if whole.calls() <= room || taken.is_empty() => {
-                    room = room.saturating_sub(whole.calls());
-                    self.entries -= 1;
-                    self.calls -= whole.calls();
-                    taken.push(whole);
-                }
-                body => {
-                    entries.push_front(Entry { body, ..entry });
-                    break;
-                }
+        while let Some((ticket, entry)) = self.lines.get(line).and_then(BTreeMap::first_key_value) {
+            if entry.body.calls() > room && !taken.is_empty() {
+                break;
+            }
+            let ticket = *ticket;
+            if let Some(Entry { body: Body::Whole(whole), .. }) = self.remove(line, ticket) {
+                room = room.saturating_sub(whole.calls());
+                taken.push(whole);
             }
             if !together {
                 break;
@@ -277,46 +317,32 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
     }
 
     /// Who has some left is behind the others then.
-    fn take_parts(
-        &mut self,
-        entries: &mut VecDeque<Entry<W, C, O>>,
-        room: usize,
-        together: bool,
-    ) -> Vec<(C, O)> {
+    fn take_parts(&mut self, line: &Line, room: usize, together: bool) -> Vec<(C, O)> {
         let mut in_turns = VecDeque::new();
-        while let Some(Entry { body: Body::Parts { .. }, .. }) = entries.front() {
-            in_turns.extend(entries.pop_front());
-            if !together || in_turns.len() >= room {
-                break;
-            }
+        let most = if together { room } else { 1 };
+        while in_turns.len() < most
+            && let Some(entries) = self.lines.get(line)
+            && let Some((ticket, _)) = entries.first_key_value()
+        {
+            let ticket = *ticket;
+            in_turns.extend(self.remove(line, ticket).map(|entry| (ticket, entry)));
         }
         let mut taken = Vec::new();
         let mut untouched = in_turns.len();
         while taken.len() < room
-            && let Some(mut entry) = in_turns.pop_front()
+            && let Some((ticket, mut entry)) = in_turns.pop_front()
         {
             let Body::Parts { calls, owner } = &mut entry.body else { continue };
             untouched = untouched.saturating_sub(1);
-            if let Some(call) = calls.pop_front() {
-                self.calls -= 1;
-                self.parts.1 -= 1;
-                taken.push((call, owner.clone()));
-            }
-            if calls.is_empty() {
-                self.entries -= 1;
-                self.parts.0 -= 1;
-            } else {
-                in_turns.push_back(entry);
+            taken.extend(calls.pop_front().map(|call| (call, owner.clone())));
+            if !calls.is_empty() {
+                in_turns.push_back((ticket, entry));
             }
         }
         // Who got nothing keeps his place, the others have had their turn.
-        let had_a_turn = in_turns.split_off(untouched.min(in_turns.len()));
-        for entry in in_turns.into_iter().rev() {
-            entries.push_front(entry);
-        }
-        for entry in had_a_turn {
-            self.next_ticket += 1;
-            entries.push_back(Entry { ticket: self.next_ticket, ..entry });
+        for (place, (ticket, entry)) in in_turns.into_iter().enumerate() {
+            let ticket = if place < untouched { ticket } else { self.next() };
+            self.put(line.group.clone(), ticket, entry);
         }
         taken
     }
@@ -331,67 +357,54 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
                 parts.into_iter().map(part).collect()
             }
         };
-        let mut entries = self.groups.remove(&group).unwrap_or_default();
-        if let Some(first) = entries.front() {
-            self.fronts.remove(&(first.ticket, group.clone()));
-        }
         for body in bodies.into_iter().rev() {
-            if let Body::Whole(whole) = &body {
-                self.act_by = earlier(self.act_by, whole.act_by());
-            }
-            self.count(&body);
             self.first_ticket -= 1;
-            entries.push_front(Entry { ticket: self.first_ticket, since, body });
+            self.put(group.clone(), self.first_ticket, Entry { since, body });
         }
-        self.put(group, entries);
     }
 
     /// Takes out the wholes about which something is to be done by now, with their tickets and
-    /// groups, in the order of the tickets.
+    /// groups.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(i64, Group, W)> {
-        if self.act_by.is_none_or(|act_by| act_by > now) {
-            return Vec::new();
+        let mut overdue = Vec::new();
+        while let Some((act_by, ticket, line)) = self.due.first().cloned()
+            && act_by <= now
+        {
+            self.due.pop_first();
+            if let Some(Entry { body: Body::Whole(whole), .. }) = self.remove(&line, ticket) {
+                overdue.push((ticket, line.group, whole));
+            }
         }
-        self.take_out(|whole| whole.act_by().is_some_and(|time| time <= now))
+        overdue
     }
 
-    /// Takes out these wholes, with their tickets, in the order of these.
+    /// Takes out these wholes, with their tickets and groups. Looks at each.
     pub(super) fn take_out(&mut self, is_one: impl Fn(&W) -> bool) -> Vec<(i64, Group, W)> {
-        let (mut taken, mut act_by) = (Vec::new(), None);
-        self.fronts.clear();
-        for (group, entries) in std::mem::take(&mut self.groups) {
-            let mut left = VecDeque::with_capacity(entries.len());
-            for entry in entries {
-                match entry.body {
-                    Body::Whole(whole) if is_one(&whole) => {
-                        self.entries -= 1;
-                        self.calls -= whole.calls();
-                        taken.push((entry.ticket, group.clone(), whole));
-                    }
-                    body => {
-                        if let Body::Whole(whole) = &body {
-                            act_by = earlier(act_by, whole.act_by());
-                        }
-                        left.push_back(Entry { body, ..entry });
-                    }
-                }
-            }
-            self.put(group, left);
+        let mut found = Vec::new();
+        for (line, entries) in &self.lines {
+            let is_one =
+                |entry: &Entry<W, C, O>| matches!(&entry.body, Body::Whole(w) if is_one(w));
+            let tickets = entries.iter().filter(|(_, entry)| is_one(entry));
+            found.extend(tickets.map(|(ticket, _)| (*ticket, line.clone())));
         }
-        self.act_by = act_by;
-        taken.sort_by_key(|(ticket, ..)| *ticket);
+        let mut taken = Vec::new();
+        for (ticket, line) in found {
+            if let Some(Entry { body: Body::Whole(whole), .. }) = self.remove(&line, ticket) {
+                taken.push((ticket, line.group, whole));
+            }
+        }
         taken
     }
 
-    /// When something is to be done about one of them, or has been.
+    /// When something is to be done about one of them.
     pub(super) fn act_by(&self) -> Option<Instant> {
-        self.act_by
+        self.due.first().map(|(act_by, ..)| *act_by)
     }
 
     /// Takes everything out.
     pub(super) fn clear(&mut self) -> (Vec<W>, Vec<(VecDeque<C>, O)>) {
         let (mut wholes, mut parts) = (Vec::new(), Vec::new());
-        for entry in std::mem::take(&mut self.groups).into_values().flatten() {
+        for entry in std::mem::take(&mut self.lines).into_values().flat_map(BTreeMap::into_values) {
             match entry.body {
                 Body::Whole(whole) => wholes.push(whole),
                 Body::Parts { calls, owner } => parts.push((calls, owner)),
