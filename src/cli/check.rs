@@ -18,7 +18,9 @@ pub(super) fn run(path: &Path) -> ExitCode {
     columns(&routes(&config)).iter().for_each(say);
     say("");
     let mut rows = vec![
-        ["VENDOR", "KIND", "CALLS/EXCHANGE", "RESULTS", "IN FLIGHT"].map(str::to_owned).to_vec(),
+        ["VENDOR", "KIND", "CALLS/EXCHANGE", "RESULTS", "IN FLIGHT", "TAKES"]
+            .map(str::to_owned)
+            .to_vec(),
     ];
     rows.extend(config.vendors.values().map(|vendor| {
         let can = vendor.adapter.capabilities();
@@ -34,6 +36,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
             can.max_batch.to_string(),
             results.to_owned(),
             vendor.max_in_flight.to_string(),
+            vendor.rate.to_string(),
         ]
     }));
     columns(&rows).iter().for_each(say);
@@ -77,7 +80,7 @@ pub(super) fn callback_warnings(config: &Config) -> Vec<String> {
 }
 
 fn routes(config: &Config) -> Vec<Vec<String>> {
-    let head = ["ROUTE", "VENDORS", "SCRIPT", "CALLER ID", "WINDOW", "SCHEDULED BY"];
+    let head = ["ROUTE", "VENDORS", "SCRIPT", "CALLER ID", "WINDOW", "SCHEDULED BY", "NO TURN"];
     let routes = config.routes.values().map(route);
     std::iter::once(head.map(str::to_owned).to_vec()).chain(routes).collect()
 }
@@ -107,6 +110,7 @@ fn route(route: &Route) -> Vec<String> {
         caller_id.to_owned(),
         window,
         schedule.to_owned(),
+        if route.queue { "waits on disk" } else { "waits or is refused" }.to_owned(),
     ]
 }
 
@@ -119,14 +123,14 @@ mod tests {
         let text = "[vendors.p]\nkind = \"phonon\"\nproduct = \"outbound\"\nflow_id = \"AbCd1234\"\n\
                     security_id = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\n\
                     [routes.default]\nvendors = [\"p\"]\nschedule = \"vendor\"\n\
-                    [routes.office]\nvendors = [\"p\"]\noutside_window = \"refuse\"\n\
+                    [routes.office]\nvendors = [\"p\"]\nqueue = true\noutside_window = \"refuse\"\n\
                     window = { from = \"09:00\", to = \"18:00\", days = [\"mon\", \"fri\"], zone = \"callee\" }";
         let config = Config::parse(text, Path::new("."), &|_| None).unwrap();
         let shown: Vec<_> = routes(&config).into_iter().map(|row| row[4..].join("; ")).collect();
         let expected = [
-            "WINDOW; SCHEDULED BY",
-            "any time; the vendor",
-            "09:00-18:00 mon, fri (callee); others are refused; the gateway",
+            "WINDOW; SCHEDULED BY; NO TURN",
+            "any time; the vendor; waits or is refused",
+            "09:00-18:00 mon, fri (callee); others are refused; the gateway; waits on disk",
         ];
         assert_eq!(shown, expected);
     }

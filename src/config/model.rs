@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::Secret;
+use super::{Secret, duration::show_duration};
 use crate::{
     call::{CallerId, Script, Window},
     vendors::Vendor,
@@ -115,6 +115,18 @@ pub struct Rate {
     pub requests: Option<u32>,
     /// The window.
     pub per: Duration,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = [(self.calls, "calls"), (self.requests, "requests")];
+        let limits =
+            limits.iter().filter_map(|(limit, what)| Some(format!("{} {what}", (*limit)?)));
+        match limits.collect::<Vec<_>>().as_slice() {
+            [] => f.write_str("calls at any rate"),
+            limits => write!(f, "{} in {}", limits.join(" and "), show_duration(self.per)),
+        }
+    }
 }
 
 /// A way to a vendor, by a name that callers use.

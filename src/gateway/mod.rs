@@ -17,7 +17,7 @@ use watch::Hub;
 
 use crate::{
     call::RequestId,
-    config::{Config, Rate, Route, VendorConfig, show_duration},
+    config::{Config, Rate, Route, VendorConfig},
     http::{ClientError, Line, VendorClient},
     ledger::{Ledger, LedgerError},
 };
@@ -144,7 +144,7 @@ pub enum GatewayError {
     /// The calls would get their turn at a vendor too late for their caller; nothing was sent.
     #[error(
         "{vendor} takes {}, and has no turn for {calls} {} before the deadline; nothing was sent{}",
-        show(rate),
+        rate,
         if *calls == 1 { "call" } else { "calls" },
         advice(wait.is_some())
     )]
@@ -183,16 +183,6 @@ pub enum GatewayError {
 
 fn differs(field: Option<&str>) -> String {
     field.map(|field| format!(": {field} differs")).unwrap_or_default()
-}
-
-fn show(rate: &Rate) -> String {
-    let limits = [(rate.calls, "calls"), (rate.requests, "requests")];
-    let limits: Vec<_> =
-        limits.iter().filter_map(|(limit, what)| Some(format!("{} {what}", (*limit)?))).collect();
-    match limits.as_slice() {
-        [] => "so many exchanges at a time".to_owned(),
-        limits => format!("{} in {}", limits.join(" and "), show_duration(rate.per)),
-    }
 }
 
 fn advice(helps: bool) -> &'static str {
