@@ -45,12 +45,13 @@ impl Gateway {
     }
 
     /// All changes after `from` up to `until`, newest first.
-    async fn block(&self, from: u64, until: u64) -> Result<Vec<Change>, LedgerError> {
+    async fn block(&self, from: u64, until: u64) -> Result<Vec<Moment>, LedgerError> {
         let (mut block, mut after) = (Vec::new(), from);
         while after < until {
             let limit = usize::try_from(until - after).unwrap_or(usize::MAX);
             let page = self.inner.ledger.changes(&Selection::All, after, limit).await?;
-            block.extend(page.changes.into_iter().filter(|change| change.number <= until));
+            let within = page.changes.into_iter().filter(|change| change.number <= until);
+            block.extend(within.map(Moment::from));
             if !page.more {
                 break;
             }
@@ -58,6 +59,20 @@ impl Gateway {
         }
         block.reverse();
         Ok(block)
+    }
+}
+
+/// Of a change, what matters here: whole ones may be long.
+struct Moment {
+    call: CallId,
+    vendor: String,
+    state: CallState,
+    at: Timestamp,
+}
+
+impl From<Change> for Moment {
+    fn from(Change { call, .. }: Change) -> Self {
+        Self { call: call.id, at: call.update_time, state: call.state, vendor: call.vendor }
     }
 }
 
@@ -112,13 +127,12 @@ impl<'a> Past<'a> {
         self.youngest.is_none_or(|age| age < sent.reach)
     }
 
-    fn take(&mut self, newest_first: Vec<Change>) {
+    fn take(&mut self, newest_first: Vec<Moment>) {
         let mut youngest = None;
-        for Change { call, .. } in newest_first {
-            let age = self.now.duration_since(call.update_time);
-            let next = self.changed.insert(call.id, call.update_time);
-            let sent = self.accounts.get_mut(call.vendor.as_str());
-            let age = match sent.filter(|_| call.state == CallState::Dispatching) {
+        for Moment { call, vendor, state, at } in newest_first {
+            let next = self.changed.insert(call, at);
+            let sent = self.accounts.get_mut(vendor.as_str());
+            let age = match sent.filter(|_| state == CallState::Dispatching) {
                 // Its own time says little: a request that waits in memory is recorded with the
                 // time at which it came.
                 Some(sent) => {
@@ -129,7 +143,7 @@ impl<'a> Past<'a> {
                     }
                     answered
                 }
-                None => age,
+                None => self.now.duration_since(at),
             };
             youngest = Some(youngest.map_or(age, |youngest: SignedDuration| youngest.min(age)));
         }
