@@ -51,6 +51,7 @@ pub struct Account {
     pub(super) pace: Arc<Pace>,
     /// Where its calls wait for their turn.
     pub(super) lane: Lane,
+    timeout: Duration,
     poll_interval: Duration,
     give_up_after: Duration,
     health: RwLock<Health>,
@@ -96,6 +97,7 @@ impl Account {
             rate: config.rate,
             pace: Arc::new(Pace::new(config.rate)),
             lane: Lane::new(config),
+            timeout: config.link.timeout,
             poll_interval: config.poll_interval,
             give_up_after: config.give_up_after,
             health: RwLock::default(),
@@ -144,6 +146,12 @@ impl Account {
     /// What it takes in a window of time.
     pub fn rate(&self) -> Rate {
         self.rate
+    }
+
+    /// How long handing over takes at most, but for waits: a token may have to be fetched before,
+    /// and all once more after a refusal.
+    pub(super) fn longest_exchange(&self) -> Duration {
+        self.timeout.saturating_mul(4)
     }
 
     /// How old an answer may be before the vendor is asked again.

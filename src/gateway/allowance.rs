@@ -75,6 +75,15 @@ impl Allowance {
         self.out = self.out.saturating_sub(count);
     }
 
+    /// Counts what somebody took who is gone, as if it arrived now; of more than there is room
+    /// for, no more than that.
+    pub(super) fn used(&mut self, count: u64, now: Instant) {
+        let count = count.min(self.left(now));
+        if count > 0 && self.take(count, now) {
+            self.arrived(count, now);
+        }
+    }
+
     /// What may be taken in one window.
     pub(super) fn limit(&self) -> u64 {
         self.limit
@@ -136,6 +145,21 @@ mod tests {
         assert_eq!(allowance.wait_for(401, at(650)), Some(Duration::from_secs(50)));
         assert_eq!(allowance.wait_for(501, at(650)), None);
         assert_eq!([669, 670, 699, 700].map(|s| allowance.left(at(s))), [100, 400, 400, 500]);
+    }
+
+    #[test]
+    fn what_was_used_before_counts_from_now_on_and_never_beyond_the_limit() {
+        let (start, mut allowance) = (Instant::now(), Allowance::new(5, MINUTE));
+        allowance.used(0, start);
+        assert!(allowance.arrived.is_empty());
+        assert!(allowance.take(1, start));
+        allowance.used(3, start);
+        assert_eq!((allowance.left(start), allowance.counted), (1, 3));
+        allowance.used(u64::MAX, start);
+        assert_eq!((allowance.left(start), allowance.counted), (0, 4));
+        allowance.unsent(1);
+        assert_eq!(allowance.left(start + MINUTE - Duration::from_millis(1)), 1);
+        assert_eq!(allowance.left(start + MINUTE), 5);
     }
 
     #[test]

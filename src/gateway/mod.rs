@@ -56,6 +56,7 @@ mod retain;
 mod schedule;
 mod settle;
 mod shut;
+mod spent;
 mod spoken;
 mod suppress;
 mod token;

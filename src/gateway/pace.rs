@@ -127,6 +127,14 @@ impl Pace {
         Some(Paced { pace: Arc::clone(self), calls, requests: 1, is_question: false, sent: false })
     }
 
+    /// Counts what went out before a restart, as if it arrived now. Questions are not among it:
+    /// nobody records when they were asked.
+    pub(super) fn used(&self, calls: usize, requests: usize, now: Instant) {
+        let mut state = self.state();
+        state.calls.iter_mut().for_each(|allowance| allowance.used(count(calls), now));
+        state.requests.iter_mut().for_each(|allowance| allowance.used(count(requests), now));
+    }
+
     /// Waits until one more question may be sent, and counts it.
     pub(super) async fn question(self: &Arc<Self>) -> Paced {
         loop {
@@ -360,6 +368,22 @@ mod tests {
         assert_eq!(pace.wait_for(1, 1, now), MINUTE);
         assert_eq!(pace.wait_for(21, 7, now), MINUTE * 3, "seven requests take three windows");
         assert_eq!(pace.wait_for(32, 1, now), MINUTE * 4, "and 32 calls four");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_went_out_before_a_restart_counts_for_one_window() {
+        let pace = pace(Some(10), Some(3));
+        let now = Instant::now();
+        pace.used(4, 1, now);
+        assert_eq!(pace.room(1, now), Ok(6));
+        assert!(send(&pace, 1) && send(&pace, 1) && !send(&pace, 1), "three requests by now");
+        pace.used(1_000, 1_000, now);
+        assert_eq!(pace.room(1, now), Err(now + MINUTE));
+        sleep(MINUTE).await;
+        assert_eq!(pace.room(1, Instant::now()), Ok(10));
+        let unlimited = self::pace(None, None);
+        unlimited.used(1_000, 1_000, now);
+        assert!(send(&unlimited, 1_000));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! After a restart: what was being handed over is in doubt, what waited goes on.
+//! After a restart: what was being handed over is in doubt, what waited goes on, and what was
+//! sent counts still.
 
 use super::{Gateway, GatewayError};
 use crate::{
@@ -25,6 +26,8 @@ impl Gateway {
     /// # Errors
     /// When the ledger can't be read or written.
     pub async fn recover(&self) -> Result<Recovery, GatewayError> {
+        // First of all: nothing may be sent before, and what follows is news of its own.
+        self.count_what_was_sent().await?;
         let mut recovery = Recovery::default();
         let mut after = None;
         loop {

@@ -30,6 +30,7 @@ mod placing;
 mod raw;
 mod redialling;
 mod resending;
+mod restarts;
 mod results;
 mod retries;
 mod routes;

@@ -22,7 +22,7 @@ fn mobtexting() -> Outcome {
     Outcome::Says(200, r#"{"status":"OK","message":"Queued","data":[{"id":"v-1"}]}"#.to_owned())
 }
 
-fn number(n: usize) -> dialplane::call::Order {
+pub fn number(n: usize) -> dialplane::call::Order {
     order(&format!("9199{n:08}"), None)
 }
 
@@ -47,7 +47,7 @@ pub async fn within(
 }
 
 /// The most of these that came within one window, wherever it begins.
-fn most_within(window: Duration, times: &[(Instant, usize)]) -> usize {
+pub fn most_within(window: Duration, times: &[(Instant, usize)]) -> usize {
     let within = |from: Instant| {
         let inside = times.iter().filter(|(time, _)| *time >= from && *time < from + window);
         inside.map(|(_, count)| count).sum()

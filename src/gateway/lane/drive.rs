@@ -175,8 +175,8 @@ impl Account {
             return Step::Over;
         };
         let ready = front.since + lane.max_delay;
-        // Nobody joins those that go apart.
-        if !front.is_apart && lane.gathers(&state, front.waiting) && ready > now {
+        // Those that go apart may be of many owners, and come one by one.
+        if (front.is_apart || lane.gathers(&state, front.waiting)) && ready > now {
             state.gathers = true;
             return Step::Rest(ready);
         }
