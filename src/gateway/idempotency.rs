@@ -236,9 +236,10 @@ impl Gateway {
         // Counted before the look at it, so that a stop waits for what it did not prevent.
         let counted = self.inner.tasks.token();
         let Prepared { request_id, fingerprint, announced, .. } = &mut prepared;
-        let seat = match self.inner.in_flight.take(request_id, fingerprint, announced)? {
-            Found::Free(seat) => seat,
-            Found::Taken(first) => return first.repeated().await,
+        let seat = match self.inner.in_flight.take(request_id, fingerprint, announced) {
+            Ok(Found::Free(seat)) => seat,
+            Ok(Found::Taken(first)) => return first.repeated().await,
+            Err(reused) => return self.reused(request_id, fingerprint, reused).await,
         };
         let own = seat.waiter();
         self.begin(prepared, seat, counted);
@@ -276,11 +277,16 @@ impl Gateway {
         let in_flight = &self.inner.in_flight;
         let id = &announced.id.clone();
         // In memory first, which spares the ledger; then, once there is a record, again.
-        if let Some(first) = in_flight.join(id, fingerprint, Some(&mut announced))? {
-            return first.repeated().await.map(Looked::Before);
+        match in_flight.join(id, fingerprint, Some(&mut announced)) {
+            Ok(None) => {}
+            Ok(Some(first)) => return first.repeated().await.map(Looked::Before),
+            Err(reused) => {
+                return self.reused(id, fingerprint, reused).await.map(Looked::Before);
+            }
         }
         let Some(record) = self.request(id).await? else { return Ok(Looked::New(announced)) };
-        if let Some(first) = in_flight.join(id, fingerprint, Some(&mut announced))? {
+        // Another payload's has nothing to do with this record.
+        if let Ok(Some(first)) = in_flight.join(id, fingerprint, Some(&mut announced)) {
             return first.repeated().await.map(Looked::Before);
         }
         self.replay(id, fingerprint, record).await.map(Looked::Before)
@@ -296,12 +302,28 @@ impl Gateway {
         id: &RequestId,
         fingerprint: &Fingerprint,
     ) -> Result<(), GatewayError> {
-        if self.inner.in_flight.join(id, fingerprint, None)?.is_some() {
+        let joined = self.inner.in_flight.join(id, fingerprint, None);
+        if matches!(joined, Ok(Some(_))) {
             return Ok(());
         }
         match self.request(id).await? {
             Some(record) => same_payload(id, &record.fingerprint, fingerprint),
-            None => Ok(()),
+            None => joined.map(drop),
+        }
+    }
+
+    /// What becomes of a request while another payload is being placed under its id. That one
+    /// may be the wrong one, and be told so in a moment: what is recorded decides. Whatever is
+    /// recorded of this one is over, for the other one has its seat.
+    async fn reused(
+        &self,
+        id: &RequestId,
+        fingerprint: &Fingerprint,
+        reused: GatewayError,
+    ) -> Outcome {
+        match self.request(id).await? {
+            Some(record) => self.replay(id, fingerprint, record).await,
+            None => Err(reused),
         }
     }
 

@@ -381,3 +381,29 @@ async fn a_thousand_who_wait_share_one_answer() {
     }
     house.end(1).await;
 }
+
+#[tokio::test]
+async fn another_payload_on_its_way_does_not_hide_what_is_recorded() {
+    let house = House::new();
+    house.answer();
+    let first = house.place().await.unwrap().unwrap();
+    // The wrong one has the seat for as long as the ledger takes to say so.
+    house.ledger.recording.open.send_replace(false);
+    while house.ledger.recording.reached.try_acquire().is_ok_and(|permit| {
+        permit.forget();
+        true
+    }) {}
+    let (gateway, wrong) = (house.gateway.clone(), house.prepared(2));
+    let wrong = tokio::spawn(async move { gateway.create(wrong).await });
+    reached(&house.ledger.recording.reached).await;
+    for again in
+        [house.place().await.unwrap().unwrap(), before(house.look().await.unwrap().unwrap())]
+    {
+        assert!(again.replayed && again.calls == first.calls);
+    }
+    house.gateway.may_use(&id(), &print(1)).await.unwrap();
+    house.ledger.recording.open.send_replace(true);
+    let wrong = wrong.await.unwrap();
+    assert!(matches!(wrong, Err(GatewayError::RequestIdReused { .. })), "{wrong:?}");
+    house.end(1).await;
+}

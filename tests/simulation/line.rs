@@ -89,7 +89,12 @@ impl Line for Wire {
         {
             let mut state = self.world.state();
             match &outcome {
-                Ok(reply) => note!(state, "exchange {number}: {}", reply.status),
+                Ok(reply) => {
+                    let now = state.time();
+                    let timing = &mut state.checker.timing;
+                    timing.answered(&self.vendor, reply.status, reply.retry_after, now);
+                    note!(state, "exchange {number}: {}", reply.status);
+                }
                 Err(failure) => note!(state, "exchange {number}: {}", failure.reason()),
             }
         }

@@ -1,7 +1,10 @@
 //! Nobody is called too early, too late, outside of the hours, or who must not be called; and
 //! a call that waits goes when its time has come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use dialplane::{
     call::{Call, CallState},
@@ -22,7 +25,7 @@ const PUNCTUAL: SignedDuration = SignedDuration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Timing {
     people: BTreeMap<String, Terms>,
-    /// When each vendor last had no free turn.
+    /// Until when each vendor had no free turn, or wanted to be left alone.
     busy: BTreeMap<String, Lane>,
 }
 
@@ -47,6 +50,8 @@ struct Terms {
 struct Lane {
     under_way: u32,
     until: Option<Timestamp>,
+    /// How often in a row it said that it gets too much.
+    too_fast: u32,
 }
 
 impl Timing {
@@ -126,9 +131,24 @@ impl Timing {
             lane.under_way += 1;
         } else {
             if lane.under_way >= turns {
-                lane.until = Some(now);
+                lane.until = lane.until.max(Some(now));
             }
             lane.under_way = lane.under_way.saturating_sub(1);
+        }
+    }
+
+    /// A vendor answers: that it gets too much, and perhaps for how long, or that it takes more.
+    pub fn answered(&mut self, vendor: &str, status: u16, rest: Option<Duration>, now: Timestamp) {
+        let lane = self.busy.entry(vendor.to_owned()).or_default();
+        match status {
+            429 | 503 if status == 429 || rest.is_some() => {
+                let longer = Duration::from_secs(1 << lane.too_fast.min(8));
+                lane.too_fast += 1;
+                let rest = rest.unwrap_or_default().max(longer);
+                lane.until = lane.until.max(Some(now.saturating_add(rest).unwrap_or(now)));
+            }
+            200..=299 => lane.too_fast = 0,
+            _ => {}
         }
     }
 
