@@ -84,7 +84,7 @@ async fn one_that_is_good_for_nothing_more_is_not_kept() {
     // Answered before the request was written: what is left of it must not be taken for
     // a part of the next one.
     let long = Body::Json(Bytes::from(vec![b' '; 32 << 20]));
-    let early = vec![Step::Peek, Step::write(OK), Step::Hold];
+    let early = vec![Step::Peek, Step::write(OK), Step::Stall];
     let (ended, requests) = two(&link(), vec![early.clone(), early], long).await;
     assert_eq!(ended.map(Result::unwrap), [200, 200]);
     assert_eq!(requests.len(), 0);

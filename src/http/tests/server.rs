@@ -30,8 +30,10 @@ pub(super) enum Step {
     Write(Vec<u8>),
     /// Writes a byte every few milliseconds for as long as there is somebody to read.
     Trickle,
-    /// Waits until the client closes.
+    /// Reads on until the client closes.
     Hold,
+    /// Reads nothing for a while: what the client writes stays where it is.
+    Stall,
 }
 
 impl Step {
@@ -95,9 +97,17 @@ impl Server {
 
     /// Waits until every connection was served, and tells the requests that were read.
     pub(super) async fn finish(self) -> Vec<String> {
-        // Off the runtime's thread, which may have connections to close yet.
-        let served = tokio::task::spawn_blocking(|| self.connections.join().unwrap());
-        served.await.unwrap();
+        // The runtime's thread may have connections to close yet, and is not to wait for ever
+        // for one that never comes.
+        let begun = std::time::Instant::now();
+        while !self.connections.is_finished() {
+            assert!(
+                begun.elapsed() < std::time::Duration::from_secs(20),
+                "a connection never came"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        self.connections.join().unwrap();
         self.requests.lock().unwrap().clone()
     }
 }
@@ -150,6 +160,10 @@ fn play(step: &Step, stream: &mut dyn Connection, seen: &Mutex<Vec<String>>) -> 
             stream.flush()?;
             thread::sleep(Duration::from_millis(5));
         },
+        Step::Stall => {
+            thread::sleep(std::time::Duration::from_millis(200));
+            Ok(())
+        }
         Step::Hold => io::copy(stream, &mut io::sink()).map(|_| ()),
     }
 }
