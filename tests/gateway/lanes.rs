@@ -17,17 +17,17 @@ use crate::{
     still::{Canned, Outcome, Still, sizes, takes_all, text},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 
 fn mobtexting() -> Outcome {
     Outcome::Says(200, r#"{"status":"OK","message":"Queued","data":[{"id":"v-1"}]}"#.to_owned())
 }
 
-fn number(n: usize) -> dialplane::call::Order {
+pub fn number(n: usize) -> dialplane::call::Order {
     order(&format!("9199{n:08}"), None)
 }
 
-fn takes_unless(body: &str, wrong: &BTreeSet<String>) -> Outcome {
+pub fn takes_unless(body: &str, wrong: &BTreeSet<String>) -> Outcome {
     let asked: Value = serde_json::from_str(body).unwrap();
     let calls = asked["calls"].as_array().unwrap();
     if calls.iter().any(|call| wrong.contains(call["contact-numbers"][0].as_str().unwrap())) {
@@ -38,7 +38,7 @@ fn takes_unless(body: &str, wrong: &BTreeSet<String>) -> Outcome {
     takes_all(body)
 }
 
-/// The driver waits for a turn alone, without a timer, and is not woken.
+/// Who drives the lane waits for a turn, and for nothing else until this one comes.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_counts_also_while_recorded_calls_wait_for_a_turn() {
     let line = Canned::taking(|_| 30 * SECOND, |_, _| mobtexting());
@@ -54,7 +54,7 @@ async fn a_deadline_counts_also_while_recorded_calls_wait_for_a_turn() {
     two.await.unwrap();
 }
 
-/// The route queues, and the vendor has no turn (and no rate).
+/// The vendor has no rate, and no exchange is free.
 #[tokio::test(start_paused = true)]
 async fn a_route_that_queues_does_so_too_where_there_is_no_turn() {
     let line = Canned::taking(|_| 30 * SECOND, |_, _| mobtexting());
@@ -131,8 +131,7 @@ async fn a_stop_does_not_wait_for_the_pace() {
     first.await.unwrap();
 }
 
-/// A lane full of others takes each turn before the one that has waited longest, and is
-/// recorded as being handed over.
+/// One that is sent once more, because its token was not taken, beside a lane full of others.
 #[tokio::test(start_paused = true)]
 async fn the_same_once_more_is_not_starved_by_those_who_wait() {
     let line = refuses_one_token();
@@ -157,7 +156,7 @@ async fn the_same_once_more_is_not_starved_by_those_who_wait() {
     assert!(ended[0] <= 20, "{ended:?}");
 }
 
-/// 50 calls have their turn before the one of whom it was reckoned that it comes second.
+/// It comes second, though the other one has calls for all the room there is.
 #[tokio::test(start_paused = true)]
 async fn who_is_let_in_beside_a_large_request_gets_his_turn_in_time() {
     let line = Canned::new(|_, body| takes_all(body));
@@ -217,56 +216,6 @@ async fn calls_with_and_without_a_deadline_leave_in_two_exchanges() {
     assert_eq!(sizes(&line.bodies()), [1, 20, 20]);
 }
 
-async fn spoiled(wrong: usize) -> (usize, usize) {
-    let numbers: BTreeSet<_> = (0..wrong).map(|n| format!("9199{:08}", n * 500 / wrong)).collect();
-    let is_wrong = numbers.clone();
-    let line =
-        Canned::taking(|_| Duration::from_millis(20), move |_, body| takes_unless(body, &is_wrong));
-    let house = Still::new(&text(&[("phonon-multicast", "one", FAST)]), &[("one", &line)]);
-    let callers: Vec<_> = (0..500)
-        .map(|n| {
-            let gateway = house.gateway.clone();
-            tokio::spawn(async move { place(&gateway, number(n)).await })
-        })
-        .collect();
-    let mut failed = 0;
-    for (n, caller) in callers.into_iter().enumerate() {
-        let call = caller.await.unwrap();
-        let is_wrong = numbers.contains(&format!("9199{n:08}"));
-        failed += usize::from(call.state == CallState::Failed && !is_wrong);
-    }
-    (failed, line.count())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_few_wrong_calls_do_not_spoil_those_of_other_callers() {
-    let mut all = Vec::new();
-    for wrong in [2, 4, 5, 8, 16] {
-        all.push((wrong, spoiled(wrong).await));
-    }
-    assert!(
-        all.iter().all(|(_, (failed, _))| *failed == 0),
-        "(wrong, (innocent, requests)): {all:?}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_does_not_have_the_innocent_fail() {
-    let wrong = BTreeSet::from([format!("9199{:08}", 3)]);
-    let line = Canned::taking(|_| SECOND, move |_, body| takes_unless(body, &wrong));
-    let house = Still::new(&text(&[("phonon-multicast", "one", FAST)]), &[("one", &line)]);
-    let gateway = house.gateway.clone();
-    let calls =
-        tokio::spawn(async move { place_all(&gateway, (0..8).map(number).collect()).await });
-    sleep(Duration::from_millis(500)).await;
-    house.gateway.stop();
-    let calls = calls.await.unwrap();
-    let failed = calls.iter().filter(|call| call.state == CallState::Failed).count();
-    assert!(failed <= 1, "{failed} failed: {:?}", calls[0].error.as_ref().map(|e| &e.message));
-    house.gateway.drained().await;
-}
-
-/// What the last run sent within the window is forgotten.
 /// Ten that went out together and are in doubt, one that is with the vendor; and single calls
 /// come all the time. What became of the ten, and how many questions were asked.
 async fn in_doubt_beside(pause: Duration) -> (CallState, usize, usize) {
@@ -390,55 +339,6 @@ async fn everybody_is_answered_and_dialled_once_on_many_threads() {
         expected += 1 + n % 3;
     }
     assert_eq!(sizes(&line.bodies()).into_iter().sum::<usize>(), expected);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn halves_stay_together_on_many_threads() {
-    let wrong = BTreeSet::from([format!("9199{:08}", 321)]);
-    let line =
-        Canned::taking(|_| Duration::from_millis(5), move |_, body| takes_unless(body, &wrong));
-    let keys = format!("{FAST}\nbatch.max_delay = \"20ms\"");
-    let house = Still::new(&text(&[("phonon-multicast", "one", &keys)]), &[("one", &line)]);
-    let callers: Vec<_> = (0..500)
-        .map(|n| {
-            let gateway = house.gateway.clone();
-            tokio::spawn(async move { place(&gateway, number(n)).await })
-        })
-        .collect();
-    let mut failed = 0;
-    for caller in callers {
-        failed += usize::from(caller.await.unwrap().state == CallState::Failed);
-    }
-    assert_eq!(failed, 1);
-    assert!(line.count() <= 30, "{} requests: {:?}", line.count(), sizes(&line.bodies()));
-}
-
-/// Its time came, and it was refused beside another one: it waits as before.
-#[tokio::test(start_paused = true)]
-async fn who_waited_for_his_time_waits_on_after_a_refusal_of_many() {
-    let no = json!({ "api-response-code": 205, "api-response-message": "Invalid Contact Number" });
-    let line = Canned::taking(
-        |_| Duration::from_millis(20),
-        move |n, body| match n {
-            0 => Outcome::Says(200, no.to_string()),
-            1 => Outcome::NotSent,
-            _ => takes_all(body),
-        },
-    );
-    let keys = format!("{FAST}\nmax_in_flight = 1\nbreaker = {{ failures = 1, pause = \"30s\" }}");
-    let house = Still::new(&text(&[("phonon-multicast", "one", &keys)]), &[("one", &line)]);
-    house.gateway.attend();
-    let orders = (0..2).map(|n| {
-        let mut order = number(n);
-        order.start_time = Some(house.now() + SECOND);
-        order
-    });
-    let calls = place_all(&house.gateway, orders.collect()).await;
-    assert!(calls.iter().all(|call| call.state == CallState::Scheduled));
-    sleep(60 * SECOND).await;
-    assert!(line.count() >= 2, "{}", line.count());
-    let call = house.recorded(calls[1].id).await;
-    assert_eq!(call.state, CallState::Accepted, "{:?}", call.error.map(|error| error.reason));
 }
 
 /// How many questions are asked in 300 s about a call that is with the vendor.

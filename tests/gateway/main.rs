@@ -21,6 +21,7 @@ mod hostile;
 mod idempotency;
 mod joining;
 mod lanes;
+mod narrowing;
 mod operation;
 mod outbox;
 mod outcomes;
