@@ -50,7 +50,7 @@ pub fn read(client: &Client, reply: &HttpReply) -> Result<Token, Fault> {
     if !(200..300).contains(&reply.status) {
         return Err(refusal(client, reply, text(&fields, "error")));
     }
-    let token = text(&fields, "access_token").filter(|token| token.len() <= MAX_TOKEN_BYTES);
+    let token = text(&fields, "access_token").filter(|token| is_token(token));
     let Some(token) = token else {
         let mut fault = Fault::new(
             Cause::Operator,
@@ -70,6 +70,12 @@ pub fn read(client: &Client, reply: &HttpReply) -> Result<Token, Fault> {
         Some(seconds) => Duration::from_secs(seconds.min(LONGEST_LIFE)),
     };
     Ok(Token { secret: Secret::new(token), expires_in })
+}
+
+/// What may stand in an `Authorization` header (RFC 6749, A.12): with anything else, each order would
+/// fail with no word of why.
+fn is_token(text: &str) -> bool {
+    text.len() <= MAX_TOKEN_BYTES && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// OAuth names its errors, such as `invalid_client`.
@@ -158,6 +164,8 @@ mod tests {
             (503, "", Cause::Unreachable, "TOKEN_REFUSED"),
             (200, "", Cause::Operator, "NO_TOKEN"),
             (200, r#"{"access_token":""}"#, Cause::Operator, "NO_TOKEN"),
+            (200, "{\"access_token\":\"a\\r\\nb\"}", Cause::Operator, "NO_TOKEN"),
+            (200, "{\"access_token\":\"two words\"}", Cause::Operator, "NO_TOKEN"),
             (200, r#"{"access_token":null}"#, Cause::Operator, "NO_TOKEN"),
         ] {
             let fault = read_text(status, body).unwrap_err();
