@@ -17,9 +17,12 @@ pub use configuration::configuration;
 pub use replies::{answer, placement, token};
 pub use words::words;
 
+/// Reads any bytes, and panics where something is wrong.
+pub type Target = fn(&[u8]);
+
 /// Every target, by its name.
 #[allow(dead_code, reason = "fuzzers know their target; the corpus test goes through all")]
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("placement", placement),
     ("answer", answer),
     ("token", token),

@@ -16,6 +16,7 @@ use crate::telemetry::{self, LogFormat};
 mod check;
 mod client;
 mod dev;
+mod health;
 mod run;
 mod sandbox;
 mod serve;
@@ -59,6 +60,8 @@ enum Command {
     /// Keeps the list of numbers that must not be called, in a running gateway.
     #[command(subcommand)]
     Suppress(suppress::Action),
+    /// Tells whether a running gateway takes calls: exits with 0 if it does, else with 1.
+    Health(health::Arguments),
     /// Validates a configuration file and prints its routes.
     Check {
         /// The configuration file.
@@ -83,6 +86,7 @@ impl Cli {
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Suppress(action) => suppress::run(action).await,
+            Command::Health(arguments) => health::run(arguments).await,
             Command::Check { config } => check::run(&config),
         }
     }

@@ -17,6 +17,7 @@ mod failover;
 mod faults;
 mod gathering;
 mod harness;
+mod health_command;
 mod hostile;
 mod idempotency;
 mod joining;
