@@ -17,6 +17,7 @@ mod check;
 mod client;
 mod dev;
 mod health;
+mod ledger;
 mod run;
 mod sandbox;
 mod serve;
@@ -60,6 +61,9 @@ enum Command {
     /// Keeps the list of numbers that must not be called, in a running gateway.
     #[command(subcommand)]
     Suppress(suppress::Action),
+    /// Copies, checks or restores the ledger file.
+    #[command(subcommand)]
+    Ledger(ledger::Action),
     /// Tells whether a running gateway takes calls: exits with 0 if it does, else with 1.
     Health(health::Arguments),
     /// Validates a configuration file and prints its routes.
@@ -86,6 +90,7 @@ impl Cli {
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Suppress(action) => suppress::run(action).await,
+            Command::Ledger(action) => ledger::run(action).await,
             Command::Health(arguments) => health::run(arguments).await,
             Command::Check { config } => check::run(&config),
         }

@@ -13,6 +13,7 @@ use crate::call::{
 
 mod error;
 mod exchanged;
+mod restored;
 pub mod sqlite;
 
 pub use error::LedgerError;
@@ -20,6 +21,7 @@ pub use exchanged::{
     Change, Changes, Claim, Due, Held, Kept, NewRequest, News, OutboxEntry, Page, Recorded,
     Removed, RequestRecord, Stray, StrayName,
 };
+pub use restored::doubt_what_waits;
 
 /// The store of calls. Several gateways may share one: nothing here assumes that a
 /// call is changed by this process alone, and each method is one transaction.

@@ -22,6 +22,7 @@ mod hostile;
 mod idempotency;
 mod joining;
 mod lanes;
+mod ledger_command;
 mod narrowing;
 mod operation;
 mod outbox;

@@ -18,12 +18,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use self::{address::Address, marks::Told, row::Trouble, session::Session, writer::Counters};
 use super::LedgerError;
 
+pub use copy::{Inventory, copy, inventory, renew};
 pub use disk::Disk;
 pub use lock::Tenancy;
 
 mod address;
 mod cache;
 mod change;
+mod copy;
 mod disk;
 mod document;
 mod due;

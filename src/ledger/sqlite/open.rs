@@ -73,6 +73,17 @@ pub fn reader(path: &Path) -> Result<Connection, LedgerError> {
     open().map_err(|error| Unfit::Sqlite(error).at(path))
 }
 
+/// Opens a connection for whoever looks at a ledger while another process may use it. Its schema
+/// stays as it is.
+pub fn looker(path: &Path) -> Result<Connection, LedgerError> {
+    let open = || -> Result<Connection, Unfit> {
+        let connection = connect(path)?;
+        identify(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|unfit| unfit.at(path))
+}
+
 /// The schema this version writes.
 pub fn known_schema() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)

@@ -286,6 +286,21 @@ pub const GIVEN: &str = "SELECT newest, last_call FROM ledger WHERE one = 1";
 /// More was given.
 pub const SET_GIVEN: &str = "UPDATE ledger SET newest = ?1, last_call = ?2 WHERE one = 1";
 
+/// A copy of the whole file, from one moment, without the room that nothing uses.
+pub const COPY: &str = "VACUUM INTO ?1";
+
+/// From now on it is another ledger.
+pub const RENEW_IDENTITY: &str = "UPDATE ledger SET identity = randomblob(8) WHERE one = 1";
+
+/// For people who look into a file, and may wait: these read all of it.
+pub const COUNT_REQUESTS: &str = "SELECT count(*) FROM requests";
+/// The calls.
+pub const COUNT_CALLS: &str = "SELECT count(*) FROM calls";
+/// Those that are not over.
+pub const COUNT_OPEN: &str = "SELECT count(*) FROM calls WHERE state < 10";
+/// Those that wait.
+pub const COUNT_WAITING: &str = "SELECT count(*) FROM calls WHERE state = 1";
+
 #[cfg(test)]
 pub const ALL: [&str; 69] = [
     INSERT_REQUEST,
