@@ -20,6 +20,8 @@ mod posters;
 mod pushing;
 #[path = "vendors/reading.rs"]
 mod reading;
+#[path = "vendors/strangers.rs"]
+mod strangers;
 #[path = "gateway/harness/stub.rs"]
 #[allow(dead_code, reason = "the gateway's tests need more of it")]
 mod stub;
