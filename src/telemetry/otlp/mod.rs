@@ -121,7 +121,9 @@ impl Target {
                 "grpc" => Protocol::Grpc,
                 "http/protobuf" => Protocol::Http,
                 _ => {
-                    mistakes.push(format!("{name} is neither grpc nor http/protobuf; http/protobuf is spoken"));
+                    mistakes.push(format!(
+                        "{name} is neither grpc nor http/protobuf; http/protobuf is spoken"
+                    ));
                     Protocol::Http
                 }
             },
@@ -145,7 +147,9 @@ impl Target {
             Some((name, path, _)) => match std::fs::read(Path::new(path.trim())) {
                 Ok(pem) => Some(pem),
                 Err(error) => {
-                    mistakes.push(format!("the file of {name} can't be read ({error}); nothing is exported"));
+                    mistakes.push(format!(
+                        "the file of {name} can't be read ({error}); nothing is exported"
+                    ));
                     return None;
                 }
             },
