@@ -83,6 +83,7 @@ impl Trace {
         let span = SpanId::from_hex(span).ok().filter(|span| *span != SpanId::INVALID)?;
         let flags = u8::from_str_radix(flags, 16).ok()?;
         let state = state.filter(|text| !text.is_empty() && text.len() <= MAX_STATE_BYTES);
+        let state = state.filter(|text| text.split(',').all(is_member));
         let state = state.and_then(|text| TraceState::from_str(text).ok());
         let more = state.map(|state| Arc::new(More { state, because: Vec::new() }));
         Some(Self { id, span, sampled: flags & 1 == 1, more })
@@ -198,6 +199,16 @@ impl Trace {
     pub fn enter<T>(&self, act: impl FnOnce() -> T) -> T {
         HERE.sync_scope(Here { trace: self.clone(), calls: Cell::new(0) }, act)
     }
+}
+
+/// Of a `tracestate`: a key and a value that may be sent on.
+fn is_member(text: &str) -> bool {
+    text.trim().split_once('=').is_some_and(|(key, value)| {
+        let in_key =
+            |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+        let in_value = |b: u8| matches!(b, b' '..=b'~') && b != b'=';
+        !key.is_empty() && key.bytes().all(in_key) && value.bytes().all(in_value)
+    })
 }
 
 /// Says whose trace a future's work is.
