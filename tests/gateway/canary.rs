@@ -269,6 +269,8 @@ async fn vendors_that_repeat_everything_are_not_repeated() {
         gateway.client.list_vendors(ListVendorsRequest::default()).await.unwrap().into_inner();
     assert_silent("the list of vendors", &format!("{:?}", vendors.vendors));
     assert_silent("the gateway", &format!("{:?}", gateway.running));
+    // Nor is anybody told of traces who is not to be.
+    assert!(stub.received().iter().all(|request| request.traceparent.is_none()));
     gateway.stop().await;
     stub.stop().await;
     assert_telemetry_is_silent().await;
