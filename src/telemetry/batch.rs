@@ -247,3 +247,97 @@ impl<E: SpanExporter> Worker<E> {
         tracing::warn!(error, dropped, failed, "spans are lost; calls are not affected");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::{
+        InstrumentationScope,
+        trace::{SpanContext, SpanId, SpanKind, Status},
+    };
+    use opentelemetry_sdk::{
+        error::{OTelSdkError, OTelSdkResult},
+        trace::{SpanEvents, SpanLinks},
+    };
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Takes as many exports as it is let, and refuses those of an odd number of spans.
+    #[derive(Debug, Clone)]
+    struct Gate(Arc<Semaphore>, mpsc::UnboundedSender<usize>);
+
+    impl SpanExporter for Gate {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.1.send(batch.len()).unwrap();
+            self.0.acquire().await.unwrap().forget();
+            match batch.len() % 2 {
+                0 => Ok(()),
+                _ => Err(OTelSdkError::InternalFailure("no".to_owned())),
+            }
+        }
+    }
+
+    fn span() -> SpanData {
+        let now = std::time::SystemTime::now();
+        SpanData {
+            span_context: SpanContext::empty_context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: "x".into(),
+            start_time: now,
+            end_time: now,
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_there_is_no_room_for_is_dropped_and_counted() {
+        let (told, mut exports) = mpsc::unbounded_channel();
+        let gate = Arc::new(Semaphore::new(0));
+        let limits = Limits { queue: 4, batch: 2, ..Limits::default() };
+        let exporting = Exporting::start(Gate(Arc::clone(&gate), told), limits);
+        let queue = exporting.queue().clone();
+        let put = |count| (0..count).for_each(|_| queue.put(span()));
+        put(2);
+        assert_eq!(exports.recv().await, Some(2));
+        // The collector hangs, and nobody waits for it.
+        put(7);
+        assert_eq!(queue.counts(), SpanCounts { dropped: 3, ..SpanCounts::default() });
+        gate.add_permits(2);
+        assert_eq!((exports.recv().await, exports.recv().await), (Some(2), Some(2)));
+        gate.add_permits(1);
+        // One alone goes when it has waited for long enough, and this collector refuses it.
+        put(1);
+        let before = tokio::time::Instant::now();
+        assert_eq!(exports.recv().await, Some(1));
+        assert!(before.elapsed() >= limits.delay);
+        gate.add_permits(1);
+        put(2);
+        assert_eq!(exports.recv().await, Some(2));
+        // It does not come to an end: that is failed, too.
+        assert_eq!(
+            exporting.end(limits.export * 2).await,
+            SpanCounts { exported: 6, dropped: 3, failed: 3 }
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_sends_what_waits_and_does_not_wait_for_ever() {
+        for (permits, exported) in [(8, 6), (1, 2)] {
+            let (told, _exports) = mpsc::unbounded_channel();
+            let gate = Gate(Arc::new(Semaphore::new(permits)), told);
+            let exporting = Exporting::start(gate, Limits { batch: 2, ..Limits::default() });
+            (0..6).for_each(|_| exporting.queue().put(span()));
+            let begun = tokio::time::Instant::now();
+            let counts = exporting.end(Duration::from_secs(5)).await;
+            assert_eq!(counts.exported, exported);
+            assert!(begun.elapsed() <= Duration::from_secs(6));
+        }
+    }
+}

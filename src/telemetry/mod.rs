@@ -21,7 +21,7 @@ pub use batch::{Exporting, Limits, Queue, SpanCounts};
 pub use lines::Lines;
 pub use logs::{JsonLines, LogFormat, TextLines};
 pub use sampler::Sampler;
-pub use span::{Recorder, Span, waited};
+pub use span::{Recorder, Span, span_counts, waited};
 pub use trace::{Here, Trace, Traced, note_calls, noted_calls};
 
 use otlp::{Environment, Signal, Target};
@@ -74,11 +74,6 @@ impl Telemetry {
             tracing::info!(to = ?target, "exporting traces");
         }
         self.spans = Some(exporting);
-    }
-
-    /// What became of the spans so far; nothing if none are recorded.
-    pub fn spans(&self) -> Option<Queue> {
-        self.spans.as_ref().map(|spans| spans.queue().clone())
     }
 
     /// Sends and writes what waits still, within bounds.

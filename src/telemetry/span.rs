@@ -13,7 +13,11 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::{batch::Queue, sampler::Sampler, trace::Trace};
+use super::{
+    batch::{Queue, SpanCounts},
+    sampler::Sampler,
+    trace::Trace,
+};
 
 /// Links of one span: OpenTelemetry's own limit. An exchange may be for more RPCs than that.
 const MAX_LINKS: usize = 128;
@@ -52,6 +56,11 @@ impl Recorder {
 /// Who records, if anybody does.
 pub(super) fn recorder() -> Option<&'static Recorder> {
     RECORDER.get()
+}
+
+/// What became of the spans of this process so far; none if none are recorded.
+pub fn span_counts() -> Option<SpanCounts> {
+    recorder().map(|recorder| recorder.queue.counts())
 }
 
 /// A span under way. It ends when it is dropped.

@@ -416,14 +416,30 @@ fn mistakes_of_configuration_are_told_without_secrets() {
         ("too short", SECURITY_ID, &SECURITY_ID[..40]),
         ("not letters", SECURITY_ID, &format!("{}-", &SECURITY_ID[..63])),
         ("a key for a table", "oauth = {", &format!("oauth = \"{CLIENT_SECRET}\"\nx = {{")),
-        ("a key twice", "access_token =", &format!("access_token = \"{MOBTEXTING}\"\naccess_token =")),
+        (
+            "a key twice",
+            "access_token =",
+            &format!("access_token = \"{MOBTEXTING}\"\naccess_token ="),
+        ),
         ("an unknown key", "access_token =", "acess_token ="),
         ("no quotes", &format!("\"{KNOVVU}\""), KNOVVU),
         ("no end", &format!("\"{PASSWORD}\""), &format!("\"{PASSWORD}")),
         ("a number that is none", NUMBERS[3], &format!("{}x", NUMBERS[3])),
-        ("a credential in an address", "https://vendor.test", &format!("https://u:{PASSWORD}@vendor.test")),
-        ("a credential in a query", "https://vendor.test", &format!("https://vendor.test/?k={PASSWORD}")),
-        ("a trace that is no boolean", "kind = \"phonon\"", &format!("kind = \"phonon\"\npropagate_trace = \"{PASSWORD}\"")),
+        (
+            "a credential in an address",
+            "https://vendor.test",
+            &format!("https://u:{PASSWORD}@vendor.test"),
+        ),
+        (
+            "a credential in a query",
+            "https://vendor.test",
+            &format!("https://vendor.test/?k={PASSWORD}"),
+        ),
+        (
+            "a trace that is no boolean",
+            "kind = \"phonon\"",
+            &format!("kind = \"phonon\"\npropagate_trace = \"{PASSWORD}\""),
+        ),
     ] {
         let wrong = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", right.replace(from, to));
         match Config::parse(&wrong, Path::new("."), &|_| None) {

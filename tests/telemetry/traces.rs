@@ -32,7 +32,7 @@ pub fn takes(request: &Received) -> Answer {
     )
 }
 
-fn one<'a>(spans: &'a [Span], kind: SpanKind) -> &'a Span {
+fn one(spans: &[Span], kind: SpanKind) -> &Span {
     let all = of_kind(spans, kind);
     assert_eq!(all.len(), 1, "{:?}", crate::collector::names(spans));
     all[0]
@@ -181,8 +181,8 @@ async fn questions_failures_and_streams_are_told() {
 
     let named = |name: &str| spans.iter().find(|s| s.name.ends_with(name)).unwrap();
     let asked = of_kind(&spans, SpanKind::Client).into_iter();
-    let asked = asked.filter(|s| attributes(s)["dialplane.exchange"] == "ask");
-    let asked = asked.last().unwrap();
+    let mut asked = asked.filter(|s| attributes(s)["dialplane.exchange"] == "ask");
+    let asked = asked.next_back().unwrap();
     assert_eq!(asked.parent_span_id, named("GetCallResults").span_id);
     assert_eq!(attributes(asked)["error.type"], "503");
     assert_eq!(asked.status.as_ref().unwrap().code(), StatusCode::Error);

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::{
     Request, Response, Uri,
+    client::conn::TrySendError,
     header::{HOST, HeaderValue},
     http::response::Parts,
 };
@@ -57,7 +58,7 @@ impl Post {
         let connected = self.connector.connect(&self.origin, deadline).await;
         let mut connection =
             connected.map_err(|(_, source)| HttpError::from(source.to_string()))?;
-        let answer = connection.send(written).await.map_err(|error| error.into_error())?;
+        let answer = connection.send(written).await.map_err(TrySendError::into_error)?;
         self.read(connection, answer).await
     }
 
