@@ -53,6 +53,7 @@ use goals::{
     overload::{flood, overload},
     pace::pace,
     start::start,
+    traced::traced,
 };
 use house::{Load, bare};
 
@@ -75,9 +76,12 @@ const PARTS: [Part; 8] = [
     ("flat", |run| Box::pin(flat(run))),
 ];
 
-/// Only when they are asked for: no goal is set for them.
-const FURTHER: [Part; 2] =
-    [("more", |run| Box::pin(more(run))), ("flood", |run| Box::pin(flood(run)))];
+/// Only when they are asked for: for most of them no goal is set.
+const FURTHER: [Part; 3] = [
+    ("more", |run| Box::pin(more(run))),
+    ("flood", |run| Box::pin(flood(run))),
+    ("traced", |run| Box::pin(traced(run))),
+];
 
 /// Those of which two binaries are compared. With more than 100 requests of 500 calls there
 /// would be more under way than the gateway takes: 50,000 that the ledger has not recorded yet.

@@ -135,6 +135,10 @@ fn arrows_point_one_way() {
             ],
         ),
     ];
+    for room in ["call", "vendors", "ledger", "sandbox"] {
+        let none = Vec::<String>::new();
+        assert_eq!(mentions(room, &["crate::telemetry"]), none, "{room} is observed from outside");
+    }
     for (room, forbidden) in rules {
         assert_eq!(mentions(room, forbidden), Vec::<String>::new());
     }

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -22,6 +23,13 @@ pub enum Subject {
     },
     /// Another binary, with its ledger in a file.
     Other(PathBuf),
+    /// With its ledger in a file, and with what it tells of each RPC.
+    Telling {
+        /// A line in the log.
+        lines: bool,
+        /// Of a thousand traces so many, to a collector there.
+        traces: Option<(u32, SocketAddr)>,
+    },
 }
 
 pub use Subject::{Bare, Other};
@@ -41,6 +49,11 @@ impl Subject {
             Self::File { coalesces: true } => "ledger in a file",
             Self::File { coalesces: false } => "ledger in a file, max_delay = 0",
             Other(_) => "the other binary",
+            Self::Telling { lines: false, traces: None } => "tells nothing",
+            Self::Telling { lines: true, traces: None } => "access log",
+            Self::Telling { traces: Some((0, _)), .. } => "traces, none sampled",
+            Self::Telling { traces: Some((1000, _)), .. } => "traces, all sampled",
+            Self::Telling { .. } => "traces, some sampled",
         }
     }
 
@@ -61,9 +74,28 @@ impl Subject {
             Other(program) => {
                 Setup { program: program.clone(), ..Setup::in_file(&directory.join("other.db")) }
             }
+            Self::Telling { lines, traces } => {
+                let path = directory.join(format!("{}.db", self.name()));
+                Setup { variables: variables(*lines, *traces), ..Setup::in_file(&path) }
+            }
         };
         setup.start(directory, &self.name().replace(' ', "-"), vendor.address).await
     }
+}
+
+fn variables(lines: bool, traces: Option<(u32, SocketAddr)>) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    if !lines {
+        all.push(("RUST_LOG", "info,dialplane::access=off".to_owned()));
+    }
+    if let Some((sampled, collector)) = traces {
+        all.extend([
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}")),
+            ("OTEL_TRACES_SAMPLER", "traceidratio".to_owned()),
+            ("OTEL_TRACES_SAMPLER_ARG", (f64::from(sampled) / 1_000.0).to_string()),
+        ]);
+    }
+    all
 }
 
 /// What all rounds came to.

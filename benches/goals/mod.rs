@@ -18,6 +18,7 @@ pub mod overhead;
 pub mod overload;
 pub mod pace;
 pub mod start;
+pub mod traced;
 
 /// One run of the bench.
 pub struct Run {

@@ -25,6 +25,8 @@ pub struct Setup {
     pub rate: &'static str,
     /// Calls of different RPCs go out together, as they do by default.
     pub coalesces: bool,
+    /// What is in its environment besides that of the bench.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -35,6 +37,7 @@ impl Setup {
             ledger: "sqlite::memory:".to_owned(),
             rate: NO_LIMIT,
             coalesces: true,
+            variables: Vec::new(),
         }
     }
 
@@ -50,6 +53,7 @@ impl Setup {
         fs::write(&path, self.text(grpc, vendors)).unwrap();
         let mut command = Command::new(&self.program);
         command.args(["serve", "--config"]).arg(&path);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         Process::start(command, grpc).await
     }
 

@@ -10,7 +10,8 @@ use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
 
 use super::{
-    CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline, reflection,
+    CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline, observe,
+    reflection,
 };
 use crate::{
     config::Listen,
@@ -128,6 +129,7 @@ impl Bound {
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .layer(MapRequestLayer::new(deadline::note_arrival))
+            .layer(observe::ObserveLayer)
             .add_service(calls)
             .add_service(suppressions)
             .add_service(health)

@@ -84,8 +84,11 @@ impl Cli {
             Command::Serve { .. } => LevelFilter::INFO,
             _ => LevelFilter::WARN,
         };
-        telemetry::start(self.log_format, levels);
-        match self.command {
+        let mut telemetry = telemetry::start(self.log_format, levels);
+        if matches!(self.command, Command::Serve { .. } | Command::Dev { .. }) {
+            telemetry.record_traces(&telemetry::otlp::environment);
+        }
+        let code = match self.command {
             Command::Serve { config } => serve::run(&config).await,
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
@@ -93,7 +96,9 @@ impl Cli {
             Command::Ledger(action) => ledger::run(action).await,
             Command::Health(arguments) => health::run(arguments).await,
             Command::Check { config } => check::run(&config),
-        }
+        };
+        telemetry.end().await;
+        code
     }
 }
 

@@ -15,7 +15,8 @@ use super::{Gateway, account::Account, asking::Asked, results::Warning};
 use crate::{
     call::{Call, CallError, Cause, Observation, Report, ReportedState, Retry},
     ledger::News,
-    vendors::{Placed, bounds},
+    telemetry::{Trace, Traced},
+    vendors::{Context, Placed, bounds},
 };
 
 /// What one vendor is to be asked.
@@ -33,7 +34,7 @@ impl Gateway {
     pub(super) async fn ask(self, rounds: Vec<Round>) -> (Vec<Call>, Vec<Warning>) {
         let mut under_way = JoinSet::new();
         for round in rounds {
-            under_way.spawn(self.clone().ask_vendor(round));
+            under_way.spawn(self.clone().ask_vendor(round).here());
         }
         let (mut fresh, mut warnings) = (Vec::new(), Vec::new());
         while let Some(finished) = under_way.join_next().await {
@@ -62,7 +63,8 @@ impl Gateway {
                 if unreachable.load(Ordering::Relaxed) {
                     return None;
                 }
-                let answer = gateway.ask_about(account, calls).await;
+                let asking = gateway.ask_about(account, calls);
+                let answer = asking.within(Trace::current_or_root()).await;
                 drop(turn);
                 if answer.as_ref().is_err_and(|error| error.cause == Cause::Unreachable) {
                     unreachable.store(true, Ordering::Relaxed);
@@ -89,7 +91,8 @@ impl Gateway {
         calls: Vec<Call>,
     ) -> Result<Vec<Call>, CallError> {
         let asked: Vec<_> = calls.iter().map(|call| placed(account, call)).collect();
-        let reply = self.question(account, |context| account.adapter().ask(&asked, context)).await;
+        let write = |context: &Context<'_>| account.adapter().ask(&asked, context);
+        let reply = self.question(account, asked.len(), write).await;
         let at = self.inner.clock.now();
         let reports = reply.and_then(|reply| {
             account.adapter().read_answer(&asked, &reply).map_err(|fault| {

@@ -12,11 +12,13 @@ use super::{
     ask::{placed, reported},
     insist::is_final,
     spoken::{Spoken, names, spoken_of},
+    traced::COMMIT,
 };
 use crate::{
     call::{Call, CallId, CallState, Observation, Position, Report, Selector},
     http::Delivery,
     ledger::{Kept, LedgerError, News, Stray},
+    telemetry::{Traced, waited},
     vendors::{Callback, Placed, Push, Pushed, Told, bounds::MAX_ID_BYTES},
 };
 
@@ -104,11 +106,12 @@ impl Gateway {
             }
         };
         let (gateway, account) = (self.clone(), account.clone());
-        let work = tokio::spawn(async move {
+        let take_in = async move {
             let taken = gateway.take_in(&account, pieces).await;
             drop(counted);
             taken
-        });
+        };
+        let work = tokio::spawn(take_in.here());
         match work.await {
             Ok(Ok(())) => Delivered::Taken,
             Ok(Err(error)) => {
@@ -401,7 +404,10 @@ impl Gateway {
         let calls = if news.is_empty() {
             Vec::new()
         } else {
-            self.twice(|| self.observe(news.clone())).await?
+            let begun = std::time::Instant::now();
+            let recorded = self.twice(|| self.observe(news.clone())).await;
+            waited(COMMIT, begun, None);
+            recorded?
         };
         account.pushes.add(counts);
         if ask {

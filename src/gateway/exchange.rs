@@ -15,6 +15,7 @@ use super::{
     fault::UNREACHABLE_WAIT,
     pace::Paced,
     token::{NoToken, TokenUse},
+    traced::Errand,
 };
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
@@ -133,7 +134,7 @@ impl Gateway {
         };
         // Also if this is never answered.
         paced.sent = true;
-        let reply = match account.line.send(&request).await {
+        let reply = match account.send(&request, Errand::Place, batch.len()).await {
             Ok(reply) => reply,
             Err(failure) => {
                 paced.sent = !matches!(failure, Failure::NotSent { .. });
@@ -219,6 +220,7 @@ impl Gateway {
     pub(super) async fn question(
         &self,
         account: &Account,
+        calls: usize,
         write: impl Fn(&Context<'_>) -> Option<crate::http::HttpRequest>,
     ) -> Result<HttpReply, CallError> {
         // No vendor wants a token for questions.
@@ -230,7 +232,7 @@ impl Gateway {
                 format!("{} can't be asked for results; it posts them", account.name()),
             ));
         };
-        let reply = account.line.send(&request).await;
+        let reply = account.send(&request, Errand::Ask, calls).await;
         reply.inspect(|r| account.keep_pace(r)).map_err(|failure| unanswered(account, &failure))
     }
 }

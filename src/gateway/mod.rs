@@ -60,6 +60,7 @@ mod spent;
 mod spoken;
 mod suppress;
 mod token;
+mod traced;
 mod turn;
 mod watch;
 

@@ -15,11 +15,13 @@ use super::{
     letter,
     outcome::names_it,
     settle::{later, next_question, nothing_new},
+    traced::Errand,
 };
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation, Position, Selector},
     http::HttpReply,
     ledger::{LedgerError, News, OutboxEntry},
+    telemetry::{Trace, Traced},
     vendors::Placement,
 };
 
@@ -103,7 +105,8 @@ impl Gateway {
             let members = entry.calls.clone();
             // A vendor that does not answer once need not be tried with the next.
             if !unreachable {
-                match self.resend_one(account, entry, &window).await? {
+                let resending = self.resend_one(account, entry, &window);
+                match resending.within(Trace::current_or_root()).await? {
                     Answer::Recorded(calls) => {
                         let calls = calls.into_iter();
                         resent
@@ -183,7 +186,7 @@ impl Gateway {
         if !self.may_go_again(account, &calls, window, self.inner.clock.now()) {
             return Ok(Answer::Nothing);
         }
-        let reply = account.line.send(&request).await;
+        let reply = account.send(&request, Errand::Resend, count).await;
         drop(turn);
         let at = self.inner.clock.now();
         let reply = match reply {

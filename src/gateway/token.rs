@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{account::Account, fault::UNREACHABLE_WAIT};
+use super::{account::Account, fault::UNREACHABLE_WAIT, traced::Errand};
 use crate::{
     call::{CallError, Cause},
     config::Secret,
@@ -104,7 +104,7 @@ impl Account {
 
     /// Nothing was said of a call yet, so whatever goes wrong here, nobody was dialled.
     async fn fetch(&self, request: &HttpRequest) -> Result<Token, CallError> {
-        let reply = self.line.send(request).await.map_err(|failure| {
+        let reply = self.send(request, Errand::Token, 0).await.map_err(|failure| {
             let what = match failure {
                 Failure::NotSent { .. } => "can't be reached",
                 Failure::InDoubt { .. } => "did not answer",

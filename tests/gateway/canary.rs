@@ -5,7 +5,11 @@
 use std::{
     io,
     path::Path,
-    sync::{Mutex, OnceLock},
+    sync::{
+        LazyLock, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use dialplane::{
@@ -13,9 +17,16 @@ use dialplane::{
     config::Config,
     http::HttpReply,
     proto::{CallSpec, CallState, ListVendorsRequest},
+    telemetry::{Exporting, Limits, Recorder, Sampler, Span, Trace},
     vendors::{Context, Outgoing, Placed, Placement},
 };
+use opentelemetry::trace::SpanKind;
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{SpanData, SpanExporter},
+};
 use prost::Message;
+use tokio::sync::watch;
 use tonic::Status;
 use tonic_types::pb;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
@@ -43,8 +54,58 @@ const OAUTH_CALL: &str = "o-1";
 
 const ROUTES: [&str; 4] = ["phonon", "mobtexting", "knovvu", "knovvu-oauth"];
 
-/// What the gateway of any test of this program logs.
+/// What the gateway of any test of this program logs: every line there is, those of the access
+/// log, too.
 struct Log(Mutex<Vec<u8>>);
+
+/// The spans of any gateway of this program, printed.
+static SPANS: LazyLock<watch::Sender<String>> = LazyLock::new(watch::Sender::default);
+
+#[derive(Debug)]
+struct Printed;
+
+impl SpanExporter for Printed {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let printed: String = batch.iter().map(|span| format!("{span:?}\n")).collect();
+        SPANS.send_modify(|spans| spans.push_str(&printed));
+        Ok(())
+    }
+}
+
+/// Has all spans recorded from now on, by a thread that outlives each test's runtime.
+fn record() {
+    let (told, started) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let limits = Limits { delay: Duration::ZERO, queue: 1 << 20, ..Limits::default() };
+            let exporting = Exporting::start(Printed, limits);
+            assert!(Recorder::new(Sampler::ALWAYS, exporting.queue().clone()).install());
+            told.send(()).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    started.recv().unwrap();
+}
+
+/// The spans so far: one that ends now comes after all of them.
+async fn spans() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("canary-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let own = name.clone();
+    drop(Span::under(&Trace::root(), SpanKind::Internal, || own.into()));
+    let mut spans = SPANS.subscribe();
+    spans.wait_for(|spans| spans.contains(&name)).await.unwrap().clone()
+}
+
+/// Neither the log nor the spans show anything.
+async fn assert_telemetry_is_silent() {
+    let spans = spans().await;
+    assert!(spans.contains("url.path") || spans.contains("rpc.method"), "{spans}");
+    assert_silent("a span", &spans);
+    assert!(logged().contains("dialplane::access"));
+    assert_silent("the log", &logged());
+}
 
 static LOG: Log = Log(Mutex::new(Vec::new()));
 
@@ -75,6 +136,7 @@ fn listen() {
             .with_writer(&LOG)
             .finish();
         tracing::subscriber::set_global_default(subscriber).unwrap();
+        record();
         tracing::trace!(target: "dialplane::canary", "the log is heard");
     });
     assert!(logged().contains("the log is heard"));
@@ -207,9 +269,11 @@ async fn vendors_that_repeat_everything_are_not_repeated() {
         gateway.client.list_vendors(ListVendorsRequest::default()).await.unwrap().into_inner();
     assert_silent("the list of vendors", &format!("{:?}", vendors.vendors));
     assert_silent("the gateway", &format!("{:?}", gateway.running));
+    // Nor is anybody told of traces who is not to be.
+    assert!(stub.received().iter().all(|request| request.traceparent.is_none()));
     gateway.stop().await;
     stub.stop().await;
-    assert_silent("the log", &logged());
+    assert_telemetry_is_silent().await;
 }
 
 #[tokio::test]
@@ -231,7 +295,7 @@ async fn mistakes_of_callers_are_told_without_their_numbers() {
     assert_eq!(stub.received().len(), 0);
     gateway.stop().await;
     stub.stop().await;
-    assert_silent("the log", &logged());
+    assert_telemetry_is_silent().await;
 }
 
 #[tokio::test]
@@ -250,7 +314,7 @@ async fn who_must_not_be_called_is_told_to_nobody() {
     assert_eq!(stub.received().len(), 0);
     gateway.stop().await;
     stub.stop().await;
-    assert_silent("the log", &logged());
+    assert_telemetry_is_silent().await;
 }
 
 #[tokio::test]
@@ -282,7 +346,7 @@ async fn a_failed_question_is_told_without_what_the_vendor_repeats() {
     }
     gateway.stop().await;
     stub.stop().await;
-    assert_silent("the log", &logged());
+    assert_telemetry_is_silent().await;
 }
 
 #[test]
@@ -342,5 +406,45 @@ fn nothing_prints_what_it_holds() {
         // An id is the vendor's to choose, and a placement that was taken has no more.
         let refused = adapter.read_placement(&[outgoing], &reply);
         assert!(refused.iter().all(|placement| matches!(placement, Placement::Fault(_))));
+    }
+}
+
+#[test]
+fn mistakes_of_configuration_are_told_without_secrets() {
+    let right = configuration("https://vendor.test");
+    for (what, from, to) in [
+        ("too short", SECURITY_ID, &SECURITY_ID[..40]),
+        ("not letters", SECURITY_ID, &format!("{}-", &SECURITY_ID[..63])),
+        ("a key for a table", "oauth = {", &format!("oauth = \"{CLIENT_SECRET}\"\nx = {{")),
+        (
+            "a key twice",
+            "access_token =",
+            &format!("access_token = \"{MOBTEXTING}\"\naccess_token ="),
+        ),
+        ("an unknown key", "access_token =", "acess_token ="),
+        ("no quotes", &format!("\"{KNOVVU}\""), KNOVVU),
+        ("no end", &format!("\"{PASSWORD}\""), &format!("\"{PASSWORD}")),
+        ("a number that is none", NUMBERS[3], &format!("{}x", NUMBERS[3])),
+        (
+            "a credential in an address",
+            "https://vendor.test",
+            &format!("https://u:{PASSWORD}@vendor.test"),
+        ),
+        (
+            "a credential in a query",
+            "https://vendor.test",
+            &format!("https://vendor.test/?k={PASSWORD}"),
+        ),
+        (
+            "a trace that is no boolean",
+            "kind = \"phonon\"",
+            &format!("kind = \"phonon\"\npropagate_trace = \"{PASSWORD}\""),
+        ),
+    ] {
+        let wrong = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}", right.replace(from, to));
+        match Config::parse(&wrong, Path::new("."), &|_| None) {
+            Err(problems) => assert_silent(what, &format!("{problems} {problems:?}")),
+            Ok(config) => assert_silent(what, &format!("{config:?}")),
+        }
     }
 }

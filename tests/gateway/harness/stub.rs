@@ -42,6 +42,8 @@ impl Answer {
 pub struct Received {
     pub path: String,
     pub body: String,
+    /// The header by which it says to which trace it belongs.
+    pub traceparent: Option<String>,
 }
 
 type Script = dyn Fn(&Received) -> Answer + Send + Sync;
@@ -95,6 +97,10 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response<B
     let received = Received {
         path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         body: String::from_utf8_lossy(&body).into_owned(),
+        traceparent: parts
+            .headers
+            .get("traceparent")
+            .map(|value| value.to_str().unwrap().to_owned()),
     };
     let answer = (inner.script)(&received);
     inner.received.lock().unwrap().push(received);
