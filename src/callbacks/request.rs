@@ -53,14 +53,20 @@ impl Desk {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Answer, Infallible> {
+        let answer = self.answered(request).await;
+        self.gateway.metrics().callback_answered(answer.status().as_u16());
+        Ok(answer)
+    }
+
+    async fn answered(&self, request: Request<Incoming>) -> Answer {
         let (head, body) = request.into_parts();
         let addressed = self.addressed(&head);
         let Ok(Ok(_place)) = timeout(self.limits.body, self.bodies.acquire()).await else {
-            return Ok(answer::last(answer::later("1")));
+            return answer::last(answer::later("1"));
         };
         let most = if addressed.is_ok() { self.limits.body_bytes } else { 0 };
         let body = body::read(body, most, self.limits.body).await;
-        Ok(match (addressed, body) {
+        match (addressed, body) {
             (Ok((Address { vendor, token }, query)), Ok(body)) => {
                 let content_type = content_type(&head.headers);
                 let authorization = authorization(&head.headers);
@@ -75,7 +81,7 @@ impl Desk {
             // Whoever still sends is not listened to any more.
             (Err(refusal), Err(NoBody::TooSlow | NoBody::Broken)) => answer::last(refusal),
             (Err(refusal), Ok(_) | Err(NoBody::TooLarge)) => refusal,
-        })
+        }
     }
 
     /// Who is meant, and the query's fields; or why nobody is.

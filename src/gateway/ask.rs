@@ -6,12 +6,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant as Clock,
 };
 
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 
-use super::{Gateway, account::Account, asking::Asked, results::Warning};
+use super::{
+    Gateway,
+    account::Account,
+    asking::Asked,
+    meter::{Kind, Outcome},
+    results::Warning,
+};
 use crate::{
     call::{Call, CallError, Cause, Observation, Report, ReportedState, Retry},
     ledger::News,
@@ -89,10 +96,13 @@ impl Gateway {
         calls: Vec<Call>,
     ) -> Result<Vec<Call>, CallError> {
         let asked: Vec<_> = calls.iter().map(|call| placed(account, call)).collect();
+        let begun = Clock::now();
         let reply = self.question(account, |context| account.adapter().ask(&asked, context)).await;
-        let at = self.inner.clock.now();
+        let (at, took) = (self.inner.clock.now(), begun.elapsed());
         let reports = reply.and_then(|reply| {
-            account.adapter().read_answer(&asked, &reply).map_err(|fault| {
+            let answer = account.adapter().read_answer(&asked, &reply);
+            account.meter.exchanged(Kind::Ask, Outcome::of_answer(&answer), took);
+            answer.map_err(|fault| {
                 let mut error = account.vendor_error(fault, Some(reply.status));
                 let said = error.vendor.as_ref().map(|v| v.message.as_str()).unwrap_or_default();
                 error.message = format!("{} did not tell of its calls: {said}", account.name());

@@ -1,7 +1,7 @@
 //! One exchange with a vendor: written by its adapter, sent by the HTTP edge, read
 //! by its adapter.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Instant as Clock};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -13,6 +13,7 @@ use super::{
     batch::{Batch, outgoing},
     breaker::Verdict,
     fault::UNREACHABLE_WAIT,
+    meter::{Kind, Outcome},
     pace::Paced,
     token::{NoToken, TokenUse},
 };
@@ -133,9 +134,14 @@ impl Gateway {
         };
         // Also if this is never answered.
         paced.sent = true;
-        let reply = match account.line.send(&request).await {
+        account.meter.ordered(batch.len());
+        let begun = Clock::now();
+        let reply = account.line.send(&request).await;
+        let took = begun.elapsed();
+        let reply = match reply {
             Ok(reply) => reply,
             Err(failure) => {
+                account.meter.exchanged(Kind::Place, Outcome::of_failure(&failure), took);
                 paced.sent = !matches!(failure, Failure::NotSent { .. });
                 let outcomes = all(account.line_error(&failure));
                 return match failure {
@@ -146,6 +152,7 @@ impl Gateway {
         };
         account.keep_pace(&reply);
         let placements = account.adapter().read_placement(batch, &reply);
+        account.meter.exchanged(Kind::Place, Outcome::of_placements(&placements), took);
         match token {
             // A readable "no" to the token: a fresh one may do, once. An answer that leaves
             // anything open is none, whatever its status.
@@ -230,8 +237,13 @@ impl Gateway {
                 format!("{} can't be asked for results; it posts them", account.name()),
             ));
         };
+        let begun = Clock::now();
         let reply = account.line.send(&request).await;
-        reply.inspect(|r| account.keep_pace(r)).map_err(|failure| unanswered(account, &failure))
+        reply.inspect(|r| account.keep_pace(r)).map_err(|failure| {
+            let outcome = Outcome::of_failure(&failure);
+            account.meter.exchanged(Kind::Ask, outcome, begun.elapsed());
+            unanswered(account, &failure)
+        })
     }
 }
 
@@ -242,6 +254,7 @@ impl Account {
         match reply.status {
             429 | 503 if reply.status == 429 || reply.retry_after.is_some() => {
                 tracing::warn!(vendor = self.name(), rest = ?reply.retry_after, "the vendor says that it gets too much; nothing is sent for a while");
+                self.meter.too_fast.one();
                 self.pace.too_fast(reply.retry_after, Instant::now());
             }
             200..=299 => self.pace.fast_enough(),

@@ -48,6 +48,7 @@ impl Gateway {
                 News { call: call.id, due, observation, at, vendor: None, dial: Some(call.dial()) }
             })
             .collect();
+        account.meter.moved_on(&news);
         let first_look = news.iter().filter_map(|news| news.due).min();
         let settled = match self.insist_on(PATIENCE, &mut news).await {
             // A vendor may tell what became of a call before it answers.

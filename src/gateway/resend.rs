@@ -1,7 +1,11 @@
 //! Settles doubt at a vendor that knows a repetition: the very same bytes once more, which
 //! it takes now, or refuses because it took them before.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant as Clock},
+};
 
 use jiff::Timestamp;
 
@@ -13,6 +17,7 @@ use super::{
     exchange::accepted,
     insist::PATIENCE,
     letter,
+    meter::{Kind, Outcome},
     outcome::names_it,
     settle::{later, next_question, nothing_new},
 };
@@ -183,7 +188,9 @@ impl Gateway {
         if !self.may_go_again(account, &calls, window, self.inner.clock.now()) {
             return Ok(Answer::Nothing);
         }
+        let begun = Clock::now();
         let reply = account.line.send(&request).await;
+        let took = begun.elapsed();
         drop(turn);
         let at = self.inner.clock.now();
         let reply = match reply {
@@ -192,6 +199,7 @@ impl Gateway {
                 reply
             }
             Err(failure) => {
+                account.meter.exchanged(Kind::Resend, Outcome::of_failure(&failure), took);
                 let error = account.line_error(&failure);
                 account.went_wrong(&error, at);
                 if error.cause != Cause::InDoubt || error.unanswered {
@@ -203,6 +211,7 @@ impl Gateway {
             }
         };
         let news = read(account, &calls, &reply, at);
+        account.meter.exchanged(Kind::Resend, Outcome::of_news(&news), took);
         if news.is_empty() {
             return Ok(Answer::Nothing);
         }

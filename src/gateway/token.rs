@@ -3,12 +3,16 @@
 
 use std::{
     sync::{PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant as Clock},
 };
 
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{account::Account, fault::UNREACHABLE_WAIT};
+use super::{
+    account::Account,
+    fault::UNREACHABLE_WAIT,
+    meter::{Kind, Outcome},
+};
 use crate::{
     call::{CallError, Cause},
     config::Secret,
@@ -104,7 +108,11 @@ impl Account {
 
     /// Nothing was said of a call yet, so whatever goes wrong here, nobody was dialled.
     async fn fetch(&self, request: &HttpRequest) -> Result<Token, CallError> {
-        let reply = self.line.send(request).await.map_err(|failure| {
+        let begun = Clock::now();
+        let reply = self.line.send(request).await;
+        let took = begun.elapsed();
+        let reply = reply.map_err(|failure| {
+            self.meter.exchanged(Kind::Token, Outcome::of_failure(&failure), took);
             let what = match failure {
                 Failure::NotSent { .. } => "can't be reached",
                 Failure::InDoubt { .. } => "did not answer",
@@ -115,9 +123,9 @@ impl Account {
                 ..CallError::new(Cause::Unreachable, "TOKEN_UNAVAILABLE", message)
             }
         })?;
-        self.adapter()
-            .read_token(&reply)
-            .map_err(|fault| self.vendor_error(fault, Some(reply.status)))
+        let token = self.adapter().read_token(&reply);
+        self.meter.exchanged(Kind::Token, Outcome::of_answer(&token), took);
+        token.map_err(|fault| self.vendor_error(fault, Some(reply.status)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the gateway tells its operator.
 
+pub mod metrics;
+
 use std::{
     env,
     io::{self, IsTerminal},
