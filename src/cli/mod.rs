@@ -77,14 +77,19 @@ impl Cli {
             Command::Serve { .. } => LevelFilter::INFO,
             _ => LevelFilter::WARN,
         };
-        telemetry::start(self.log_format, levels);
-        match self.command {
+        let mut telemetry = telemetry::start(self.log_format, levels);
+        if matches!(self.command, Command::Serve { .. } | Command::Dev { .. }) {
+            telemetry.record_traces(&telemetry::otlp::environment);
+        }
+        let code = match self.command {
             Command::Serve { config } => serve::run(&config).await,
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Suppress(action) => suppress::run(action).await,
             Command::Check { config } => check::run(&config),
-        }
+        };
+        telemetry.end().await;
+        code
     }
 }
 

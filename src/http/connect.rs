@@ -40,10 +40,10 @@ const PROBE: (Duration, u32) = (Duration::from_secs(15), 3);
 const UNCONFIRMED: Duration = Duration::from_secs(30);
 
 /// What a connection did not come about by, and what was seen.
-pub(super) type Missed = (NotSent, Source);
+pub(crate) type Missed = (NotSent, Source);
 
 /// Makes connections.
-pub(super) struct Connector {
+pub(crate) struct Connector {
     tcp: HttpConnector<Names>,
     trust: Trust,
     limit: Duration,
@@ -51,7 +51,7 @@ pub(super) struct Connector {
 
 impl Connector {
     /// One whose connections come about within a time, or not at all.
-    pub(super) fn new(trust: Trust, limit: Duration) -> Self {
+    pub(crate) fn new(trust: Trust, limit: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Names(GaiResolver::new()));
         // Shared out among all addresses of a name.
         tcp.set_connect_timeout(Some(limit));
@@ -65,15 +65,24 @@ impl Connector {
     }
 
     /// A new connection, before an exchange's time is over.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         origin: &Origin,
         deadline: Instant,
     ) -> Result<Connection, Missed> {
+        let stream = self.stream_by(origin, deadline).await?;
+        Connection::over(stream).await.map_err(|error| (NotSent::Connect, Source::of(&error)))
+    }
+
+    /// A new stream, before a time is over.
+    pub(crate) async fn stream_by(
+        &self,
+        origin: &Origin,
+        deadline: Instant,
+    ) -> Result<Stream, Missed> {
         let deadline = deadline.min(Instant::now() + self.limit);
         let connected = timeout_at(deadline, self.stream(origin)).await;
-        let in_time = connected.map_err(|late| (NotSent::Timeout, Source::of(&late)))?;
-        Connection::over(in_time?).await.map_err(|error| (NotSent::Connect, Source::of(&error)))
+        connected.map_err(|late| (NotSent::Timeout, Source::of(&late)))?
     }
 
     async fn stream(&self, origin: &Origin) -> Result<Stream, Missed> {
@@ -145,7 +154,7 @@ impl Service<Name> for Names {
 }
 
 /// What a connection goes over.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     /// http.
     Plain(TokioIo<TcpStream>),
     /// https.

@@ -18,10 +18,10 @@ use hyper::{
 use super::connect::Stream;
 
 /// A request as it is written.
-pub(super) type Written = Request<Full<Bytes>>;
+pub(crate) type Written = Request<Full<Bytes>>;
 
 /// A connection that is open, or was when it was last looked at.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// What reads and writes. None once it is closed.
     wire: Option<Box<http1::Connection<Stream, Full<Bytes>>>>,
@@ -29,7 +29,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Prepares a stream for requests. Sends nothing.
-    pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
+    pub(crate) async fn over(stream: Stream) -> hyper::Result<Self> {
         let (sender, wire) = http1::handshake(stream).await?;
         Ok(Self { sender, wire: Some(Box::new(wire)) })
     }
@@ -37,7 +37,7 @@ impl Connection {
     /// Sends a request, and gives the head of its answer. The error has the request back
     /// if the connection was found closed before a byte of it was written, and never
     /// otherwise.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         request: Written,
     ) -> Result<Response<Incoming>, TrySendError<Written>> {
@@ -51,7 +51,7 @@ impl Connection {
     }
 
     /// The next part of an answer's body.
-    pub(super) async fn frame(
+    pub(crate) async fn frame(
         &mut self,
         body: &mut Incoming,
     ) -> Option<hyper::Result<Frame<Bytes>>> {
@@ -68,7 +68,7 @@ impl Connection {
 
     /// Whether another request may be sent: nobody has closed it, nothing is left to be
     /// written, and nothing came that nobody asked for.
-    pub(super) async fn is_free(&mut self) -> bool {
+    pub(crate) async fn is_free(&mut self) -> bool {
         poll_fn(|context| {
             drive(&mut self.wire, context);
             Poll::Ready(self.wire.is_some() && self.sender.is_ready())

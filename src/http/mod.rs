@@ -14,5 +14,15 @@ pub use failure::{Failure, InDoubt, NotSent, Source};
 pub use line::Line;
 pub use message::{Body, Delivery, Header, HttpReply, HttpRequest, Method};
 
+/// Connections as they are, for whoever else has to send something: telemetry's exporters.
+pub(crate) mod wire {
+    pub(crate) use super::{
+        connect::{Connector, Missed, Stream},
+        connection::Connection,
+        pool::Origin,
+        trust::Trust,
+    };
+}
+
 #[cfg(test)]
 mod tests;

@@ -23,15 +23,15 @@ const MOST: usize = 1_024;
 
 /// Who is at the other end.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) is_https: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Origin {
+    pub(crate) is_https: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 impl Origin {
     /// Of an address; none if it is not one of a server's, or neither http nor https.
-    pub(super) fn of(url: &Url) -> Option<Self> {
+    pub(crate) fn of(url: &Url) -> Option<Self> {
         let is_https = match url.scheme() {
             "https" => true,
             "http" => false,

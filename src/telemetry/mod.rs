@@ -1,73 +1,94 @@
-//! What the gateway tells its operator.
+//! What the gateway tells its operator: log lines, and traces over OTLP.
+//!
+//! Spans are recorded without the SDK's tracer, which makes an object of each whether it is
+//! sampled or not: what an RPC that is not sampled costs is its ids ([`Trace`]). What is recorded
+//! is the SDK's [`SpanData`](opentelemetry_sdk::trace::SpanData), and its OTLP exporters send it.
 
+use std::time::Duration;
+
+use opentelemetry_sdk::trace::SpanExporter;
+use tracing_subscriber::filter::LevelFilter;
+
+mod batch;
+mod lines;
+mod logs;
 pub mod metrics;
+pub mod otlp;
+mod sampler;
+mod span;
+mod trace;
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-};
+pub use batch::{Exporting, Limits, Queue, SpanCounts};
+pub use lines::Lines;
+pub use logs::{JsonLines, LogFormat, TextLines};
+pub use sampler::Sampler;
+pub use span::{Recorder, Span};
+pub use trace::{Here, Trace, Traced, note_calls, noted_calls};
 
-use tracing_subscriber::{
-    filter::{LevelFilter, Targets},
-    fmt,
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
-};
+use otlp::{Environment, Signal, Target};
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line, for programs.
-    Json,
+/// For how long an end waits for a collector that takes no spans.
+const LAST_SPANS: Duration = Duration::from_secs(5);
+/// For how long it waits for a reader of log lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// What has to be ended in order, so that the last of it is told, too.
+#[derive(Debug)]
+pub struct Telemetry {
+    lines: Option<Lines>,
+    spans: Option<Exporting>,
 }
 
 /// Starts logging to the standard error stream. `RUST_LOG` chooses levels by module
 /// (`info,dialplane::gateway=debug`); without it, `default` holds.
-pub fn start(format: LogFormat, default: LevelFilter) {
-    // Not the filter that knows spans and fields too: it brings regular expressions along,
-    // and nobody makes a span here.
-    let levels = env::var("RUST_LOG").ok().and_then(|text| read(&text));
-    let levels = levels.unwrap_or_else(|| Targets::new().with_default(default));
-    // A line that can't be written is lost. Reporting that, to the same stream, would panic in
-    // whatever logs, just when a disk is full or a reader has gone.
-    let lines =
-        fmt().with_max_level(LevelFilter::TRACE).with_writer(io::stderr).log_internal_errors(false);
-    // Refused only where a subscriber is there already, which is as good.
-    let _ = match format {
-        LogFormat::Text => {
-            lines.with_ansi(io::stderr().is_terminal()).finish().with(levels).try_init()
-        }
-        LogFormat::Json => lines.json().flatten_event(true).finish().with(levels).try_init(),
-    };
+pub fn start(format: LogFormat, default: LevelFilter) -> Telemetry {
+    Telemetry { lines: logs::start(format, default), spans: None }
 }
 
-/// Levels by module; none if it can't be read, or says nothing.
-fn read(text: &str) -> Option<Targets> {
-    let levels: Targets = text.parse().ok()?;
-    text.split(',').any(|one| !one.trim().is_empty()).then_some(levels)
-}
-
-#[cfg(test)]
-mod tests {
-    use tracing::Level;
-
-    use super::*;
-
-    #[test]
-    fn levels_are_chosen_by_module() {
-        let levels = read("info,dialplane::gateway=debug,hyper=off").unwrap();
-        for (module, level, is_told) in [
-            ("dialplane::api", Level::INFO, true),
-            ("dialplane::api", Level::DEBUG, false),
-            ("dialplane::gateway::exchange", Level::DEBUG, true),
-            ("hyper::client", Level::ERROR, false),
-        ] {
-            assert_eq!(levels.would_enable(module, &level), is_told, "{module} {level}");
+impl Telemetry {
+    /// Starts recording traces if the environment says where they go. To be called where a
+    /// runtime is.
+    pub fn record_traces(&mut self, environment: Environment<'_>) {
+        let mut mistakes = Vec::new();
+        let target = Target::read(Signal::Traces, environment, &mut mistakes);
+        // Of what is not used nobody has to hear.
+        let used = target.map(|target| {
+            let name = environment("OTEL_TRACES_SAMPLER");
+            let argument = environment("OTEL_TRACES_SAMPLER_ARG");
+            let sampler = Sampler::read(name.as_deref(), argument.as_deref(), &mut mistakes);
+            (target, sampler, Limits::read(environment, &mut mistakes))
+        });
+        for mistake in mistakes {
+            tracing::warn!("{mistake}");
         }
-        assert!(read("debug").unwrap().would_enable("h2", &Level::DEBUG));
-        assert!(read("").is_none());
-        assert!(read("dialplane=loud").is_none());
+        let Some((target, sampler, limits)) = used else { return };
+        let mut exporter = match target.span_exporter() {
+            Ok(exporter) => exporter,
+            Err(error) => {
+                tracing::warn!(%error, "traces are not exported");
+                return;
+            }
+        };
+        exporter.set_resource(&otlp::resource(environment));
+        let exporting = Exporting::start(exporter, limits);
+        if Recorder::new(sampler, exporting.queue().clone()).install() {
+            tracing::info!(to = ?target, "exporting traces");
+        }
+        self.spans = Some(exporting);
+    }
+
+    /// What became of the spans so far; nothing if none are recorded.
+    pub fn spans(&self) -> Option<Queue> {
+        self.spans.as_ref().map(|spans| spans.queue().clone())
+    }
+
+    /// Sends and writes what waits still, within bounds.
+    pub async fn end(self) {
+        if let Some(spans) = self.spans {
+            spans.end(LAST_SPANS).await;
+        }
+        if let Some(lines) = self.lines {
+            lines.flush(LAST_LINES);
+        }
     }
 }
