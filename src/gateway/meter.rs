@@ -11,8 +11,8 @@ use crate::{
     http::Failure,
     ledger::{LedgerError, News},
     telemetry::metrics::{
-        Counter, EXCHANGE_SECONDS, Histogram, Label, Metrics, PIECES, Snapshot, measure_process,
-        seconds, table,
+        Counter, EXCHANGE_SECONDS, Histogram, Label, Measure, Metrics, PIECES, Snapshot,
+        measure_process, seconds, table,
     },
     vendors::Placement,
 };
@@ -223,6 +223,15 @@ impl Gateway {
     /// What is counted at its edges.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.inner.metrics
+    }
+
+    /// As [`Gateway::measure`], whenever it is called.
+    pub fn measured(&self) -> Measure {
+        let gateway = self.clone();
+        Box::new(move || {
+            let gateway = gateway.clone();
+            Box::pin(async move { gateway.measure().await })
+        })
     }
 
     /// All numbers as they are now.

@@ -29,10 +29,7 @@ impl Trust {
     }
 
     /// The same for another protocol.
-    pub(crate) fn speaking(
-        bundle: Option<&[u8]>,
-        speaks: &'static [u8],
-    ) -> Result<Self, Source> {
+    pub(crate) fn speaking(bundle: Option<&[u8]>, speaks: &'static [u8]) -> Result<Self, Source> {
         let mut besides = Vec::new();
         for certificate in bundle.into_iter().flat_map(CertificateDer::pem_slice_iter) {
             besides.push(certificate.map_err(|error| Source::of(&error))?);
@@ -53,14 +50,14 @@ impl Trust {
 
     /// What makes sure of it.
     pub(super) fn tls(&self) -> Result<&TlsConnector, Source> {
-        self.tls.get_or_init(|| connector(&self.besides, self.speaks)).as_ref().map_err(Clone::clone)
+        self.tls
+            .get_or_init(|| connector(&self.besides, self.speaks))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 }
 
-fn connector(
-    besides: &[CertificateDer<'static>],
-    speaks: &[u8],
-) -> Result<TlsConnector, Source> {
+fn connector(besides: &[CertificateDer<'static>], speaks: &[u8]) -> Result<TlsConnector, Source> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Verifier::new_with_extra_roots(besides.iter().cloned(), Arc::clone(&provider));
     let verifier = verifier.map_err(|error| match besides {

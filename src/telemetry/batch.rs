@@ -237,7 +237,8 @@ impl<E: SpanExporter> Worker<E> {
         let (dropped, failed) =
             (self.counts.dropped.load(Relaxed), self.counts.failed.load(Relaxed));
         let lost = dropped + failed;
-        let is_news = self.told.is_none_or(|(at, known)| lost > known && at.elapsed() >= TELL_EVERY);
+        let is_news =
+            self.told.is_none_or(|(at, known)| lost > known && at.elapsed() >= TELL_EVERY);
         if lost == 0 || !is_news {
             return;
         }

@@ -2,8 +2,7 @@
 
 use std::{
     cell::RefCell,
-    env,
-    fmt,
+    env, fmt,
     io::{self, IsTerminal},
 };
 
@@ -11,9 +10,8 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt::{
-        FmtContext, FormatEvent, FormatFields,
+        FmtContext, FormatEvent, FormatFields, fmt as lines_of,
         format::{Format, Full, Json, JsonFields, Writer},
-        fmt as lines_of,
     },
     layer::SubscriberExt,
     registry::LookupSpan,

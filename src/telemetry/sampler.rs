@@ -28,7 +28,9 @@ impl Sampler {
                 text.trim().parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
             });
             if read.is_none() {
-                mistakes.push("OTEL_TRACES_SAMPLER_ARG is no number from 0 to 1; all is recorded".into());
+                mistakes.push(
+                    "OTEL_TRACES_SAMPLER_ARG is no number from 0 to 1; all is recorded".into(),
+                );
             }
             Self { follows, bound: bound(read.unwrap_or(1.0)) }
         };
@@ -71,8 +73,8 @@ fn bound(ratio: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_sdk::trace::{Sampler as Theirs, SamplingDecision, ShouldSample};
     use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+    use opentelemetry_sdk::trace::{Sampler as Theirs, SamplingDecision, ShouldSample};
 
     use super::*;
 
@@ -103,7 +105,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_and_not_repeated() {
-        for (name, argument) in [("all", None), ("traceidratio", Some("2")), ("traceidratio", Some("x"))] {
+        for (name, argument) in
+            [("all", None), ("traceidratio", Some("2")), ("traceidratio", Some("x"))]
+        {
             assert_eq!(read(name, argument).1, 1, "{name}");
         }
     }

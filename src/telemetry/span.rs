@@ -78,11 +78,7 @@ impl Span {
     }
 
     /// The same of another place.
-    pub fn under(
-        parent: &Trace,
-        kind: SpanKind,
-        name: impl FnOnce() -> Cow<'static, str>,
-    ) -> Self {
+    pub fn under(parent: &Trace, kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Self {
         match recorder() {
             Some(recorder) if parent.is_sampled() => {
                 let place = (parent.span().unwrap_or(SpanId::INVALID), false);
@@ -168,7 +164,9 @@ impl Span {
         let sampled = places.clone().filter(|trace| trace.is_sampled());
         let all = sampled.chain(places.clone().filter(|trace| !trace.is_sampled()));
         let links = &mut open.data.links;
-        links.links.extend(all.take(MAX_LINKS).map(|trace| Link::with_context(trace.context(false))));
+        links
+            .links
+            .extend(all.take(MAX_LINKS).map(|trace| Link::with_context(trace.context(false))));
         let left_out = places.count().saturating_sub(MAX_LINKS);
         links.dropped_count = u32::try_from(left_out).unwrap_or(u32::MAX);
     }

@@ -6,9 +6,10 @@
 //! when something happens, and nothing is shared by two gateways in one process. Only who reads
 //! them names them ([`Snapshot`]).
 
+mod export;
 mod instrument;
 mod process;
-// push
+mod push;
 mod rpc;
 mod snapshot;
 pub mod table;
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 pub use instrument::{
     Counter, DISK_SECONDS, Distribution, EXCHANGE_SECONDS, Histogram, PIECES, Scale,
 };
+pub use push::{Measure, Push};
 use rpc::Rpcs;
 pub use rpc::{METHODS, Method};
 pub use snapshot::{Family, Label, Sample, Snapshot, Value};

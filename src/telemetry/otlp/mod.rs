@@ -84,6 +84,11 @@ impl std::fmt::Debug for Target {
 }
 
 impl Target {
+    /// Where it is. Not to be shown: there may be a credential in it.
+    pub fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
     /// Where a signal is to be sent. None unless an endpoint or the exporter is named, or if
     /// all is turned off; mistakes are added to those there are.
     pub fn read(
@@ -121,7 +126,9 @@ impl Target {
                 "grpc" => Protocol::Grpc,
                 "http/protobuf" => Protocol::Http,
                 _ => {
-                    mistakes.push(format!("{name} is neither grpc nor http/protobuf; http/protobuf is spoken"));
+                    mistakes.push(format!(
+                        "{name} is neither grpc nor http/protobuf; http/protobuf is spoken"
+                    ));
                     Protocol::Http
                 }
             },
@@ -145,7 +152,9 @@ impl Target {
             Some((name, path, _)) => match std::fs::read(Path::new(path.trim())) {
                 Ok(pem) => Some(pem),
                 Err(error) => {
-                    mistakes.push(format!("the file of {name} can't be read ({error}); nothing is exported"));
+                    mistakes.push(format!(
+                        "the file of {name} can't be read ({error}); nothing is exported"
+                    ));
                     return None;
                 }
             },

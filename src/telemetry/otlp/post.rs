@@ -55,7 +55,8 @@ impl Post {
         }
         let deadline = Instant::now() + self.timeout;
         let connected = self.connector.connect(&self.origin, deadline).await;
-        let mut connection = connected.map_err(|(_, source)| HttpError::from(source.to_string()))?;
+        let mut connection =
+            connected.map_err(|(_, source)| HttpError::from(source.to_string()))?;
         let answer = connection.send(written).await.map_err(|error| error.into_error())?;
         self.read(connection, answer).await
     }
