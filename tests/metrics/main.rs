@@ -6,10 +6,10 @@
 mod collector;
 mod export;
 #[path = "../gateway/harness/mod.rs"]
-#[allow(dead_code, reason = "the gateway's tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the gateway's tests need more of it")]
 mod harness;
 mod house;
-// mod papers;
+mod papers;
 mod probes;
 mod scrape;
 mod text;
