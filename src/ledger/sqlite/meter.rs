@@ -126,9 +126,25 @@ impl Meter {
                 series.push(Arc::new(Series::new(vendor, route)));
             }
         }
-        let mut open = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for series in &series {
             series.measure(snapshot);
+        }
+        for (vendor, counts) in self.open(&series) {
+            for (state, count) in CallState::ALL.into_iter().zip(counts) {
+                if !state.is_final() {
+                    let labels = [vendor.clone().into(), lower(state.name()).into()];
+                    let count = i64::try_from(count).unwrap_or_default();
+                    snapshot.labelled(&table::CALLS_OPEN, labels, count as f64);
+                }
+            }
+        }
+    }
+
+    /// The calls that are in each state now, by vendor; of final ones only those that came into it
+    /// since the ledger was opened.
+    fn open(&self, series: &[Arc<Series>]) -> BTreeMap<String, [u64; STATES]> {
+        let mut open = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for series in series {
             let counts = open.entry(series.vendor.clone()).or_insert([0; STATES]);
             for ((count, entered), left) in counts.iter_mut().zip(&series.entered).zip(&series.left)
             {
@@ -136,15 +152,21 @@ impl Meter {
                 *count = count.wrapping_add(entered.get()).wrapping_sub(left.get());
             }
         }
-        for (vendor, counts) in open {
+        open
+    }
+
+    /// Those of them that are open, where there are any.
+    #[cfg(test)]
+    pub fn open_now(&self) -> BTreeMap<(String, &'static str), u64> {
+        let mut open = BTreeMap::new();
+        for (vendor, counts) in self.open(&self.series()) {
             for (state, count) in CallState::ALL.into_iter().zip(counts) {
-                if !state.is_final() {
-                    let labels = [vendor.clone().into(), lower(state.name()).into()];
-                    let count = i64::try_from(count).unwrap_or_default().max(0);
-                    snapshot.labelled(&table::CALLS_OPEN, labels, count as f64);
+                if !state.is_final() && count > 0 {
+                    open.insert((vendor.clone(), state.name()), count);
                 }
             }
         }
+        open
     }
 }
 
@@ -190,6 +212,12 @@ impl Tally {
     /// For a ledger's numbers.
     pub fn of(meter: Arc<Meter>) -> Self {
         Self { meter, ..Self::default() }
+    }
+
+    /// The ledger's numbers.
+    #[cfg(test)]
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// A transaction begins.

@@ -98,8 +98,8 @@ impl Metrics {
 
     /// The listener for callbacks answered with this HTTP status.
     pub fn callback_answered(&self, status: u16) {
-        let is_it = |known: &&str| known.parse() == Ok(status);
-        let place = STATUSES.iter().position(|known| is_it(&known)).unwrap_or(STATUSES.len() - 1);
+        let is_it = |known: &str| known.parse() == Ok(status);
+        let place = STATUSES.iter().position(|known| is_it(known)).unwrap_or(STATUSES.len() - 1);
         if let Some(counter) = self.callback_answers.get(place) {
             counter.one();
         }
