@@ -11,6 +11,7 @@ use crate::{
     call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
     gateway::{CreateOrder, Created, Looked, Prepared},
     proto::{self, CreateCallsRequest, CreateCallsResponse},
+    telemetry::note_calls,
 };
 
 /// The most calls of one request.
@@ -25,6 +26,7 @@ impl CallApi {
         repeated: bool,
     ) -> Result<CreateCallsResponse, Status> {
         let validate_only = request.validate_only;
+        note_calls(request.calls.len());
         let spec_bytes = request.calls.iter().map(prost::Message::encoded_len).sum();
         let named = !request.request_id.is_empty();
         let order = order(request, self.gateway.requires_request_id())?;

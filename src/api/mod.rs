@@ -21,6 +21,7 @@ mod create;
 mod cursor;
 mod deadline;
 mod fingerprint;
+mod observe;
 mod page_token;
 mod parse;
 mod reflection;
@@ -35,6 +36,7 @@ mod trailer;
 mod vendors;
 mod watch;
 
+pub use observe::{CallerName, Observe, ObserveLayer, Observed};
 pub use server::{Bound, ServeError};
 pub use status::{DOMAIN, code_of};
 pub use suppressions::{MAX_SUPPRESSED, SuppressionApi};

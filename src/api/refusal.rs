@@ -14,8 +14,8 @@ use tonic_types::pb;
 use super::{
     retries::{Asked, Outlook, pushback},
     status::{
-        DOMAIN, ErrorInfo, MAX_MESSAGE_CHARS, any, bad_request, field_violation, retry_info,
-        shorten,
+        DOMAIN, ErrorInfo, MAX_MESSAGE_CHARS, any, bad_request, field_violation, request_info,
+        retry_info, shorten,
     },
     trailer::into_status,
 };
@@ -86,6 +86,7 @@ impl<'a> Refusal<'a> {
         if let Outlook::Later(wait) = self.outlook {
             details.push(retry_info(wait));
         }
+        request_info(&mut details, asked.request_id);
         let status = pb::Status {
             code: self.code as i32,
             message: shorten(self.message, MAX_MESSAGE_CHARS),

@@ -1,7 +1,7 @@
 //! The gRPC server: where it listens, what it serves besides the calls (health and
 //! reflection), and how it ends.
 
-use std::{future::Future, io, net::SocketAddr, path::Path, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
@@ -10,7 +10,8 @@ use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
 
 use super::{
-    CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline, reflection,
+    CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline, observe,
+    reflection,
 };
 use crate::{
     config::Listen,
@@ -118,6 +119,7 @@ impl Bound {
         let suppressions = SuppressionServiceServer::new(SuppressionApi::new(gateway.clone()))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let observe = observe::ObserveLayer { metrics: Arc::clone(gateway.metrics()) };
         let calls = CallServiceServer::new(CallApi::new(gateway))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -128,6 +130,7 @@ impl Bound {
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .layer(MapRequestLayer::new(deadline::note_arrival))
+            .layer(observe)
             .add_service(calls)
             .add_service(suppressions)
             .add_service(health)

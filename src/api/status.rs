@@ -8,7 +8,10 @@ use prost_types::Any;
 use tonic::Code;
 use tonic_types::pb;
 
-use crate::call::{CallError, Cause, RequestId, Resource, Violation};
+use crate::{
+    call::{CallError, Cause, RequestId, Resource, Violation},
+    telemetry::Trace,
+};
 
 /// `ErrorInfo.domain` of the gateway's own errors.
 pub const DOMAIN: &str = "dialplane";
@@ -168,6 +171,25 @@ pub(super) fn extras(error: &CallError, subject: Subject<'_>) -> Vec<Any> {
         details.push(any("RequestInfo", &info));
     }
     details
+}
+
+/// Says which request an RPC's error is about: a vendor's id of it stays, if it has one, and
+/// otherwise it is the caller's. With the trace, by which it is found in logs.
+pub(super) fn request_info(details: &mut Vec<Any>, id: Option<&RequestId>) {
+    const URL: &str = "type.googleapis.com/google.rpc.RequestInfo";
+    let place = details.iter().position(|detail| detail.type_url == URL);
+    let known = place.map(|place| details.swap_remove(place));
+    let known = known.and_then(|any| pb::RequestInfo::decode(any.value.as_slice()).ok());
+    let trace = Trace::with_current(|trace| format!("trace_id={}", trace.id()));
+    let info = match known {
+        Some(info) => pb::RequestInfo { serving_data: trace.unwrap_or_default(), ..info },
+        None if trace.is_none() => return,
+        None => pb::RequestInfo {
+            request_id: id.map(ToString::to_string).unwrap_or_default(),
+            serving_data: trace.unwrap_or_default(),
+        },
+    };
+    details.push(any("RequestInfo", &info));
 }
 
 fn precondition(error: &CallError, subject: String) -> Any {

@@ -11,7 +11,7 @@ use super::{
     retries::{self, Asked, Outlook, pushback},
     status::{
         MAX_MESSAGE_CHARS, Subject, any, bad_request, code_of, error_info, extras, field_violation,
-        render_small, shorten,
+        render_small, request_info, shorten,
     },
 };
 use crate::{
@@ -97,6 +97,7 @@ pub(super) fn nothing_placed(
     let list = violations.map(|(prefix, violation)| field_violation(&violation, &prefix));
     details.extend(bad_request(list.collect()));
     details.extend(extras(error, subject));
+    request_info(&mut details, subject.request_id);
     let mut status =
         pb::Status { code: code_of(error.cause) as i32, message: for_a_trailer(&message), details };
     let budget = MAX_TRAILER_BYTES.saturating_sub(encoded_len(&status.message)) / 4 * 3;

@@ -6,5 +6,6 @@ mod answer;
 mod body;
 mod request;
 mod server;
+mod told;
 
 pub use server::{Bound, Limits, ServeError};

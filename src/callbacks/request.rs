@@ -16,8 +16,13 @@ use super::{
     Limits,
     answer::{self, Answer},
     body::{self, NoBody},
+    told,
 };
-use crate::{gateway::Gateway, http::Delivery};
+use crate::{
+    gateway::Gateway,
+    http::Delivery,
+    telemetry::{Trace, Traced},
+};
 
 /// Fields of a query.
 const MAX_FIELDS: usize = 64;
@@ -33,10 +38,13 @@ pub(super) struct Desk {
 
 /// A path of ours, decoded.
 #[derive(Debug, PartialEq, Eq)]
-struct Address {
-    vendor: String,
-    token: Option<String>,
+pub(super) struct Address {
+    pub(super) vendor: String,
+    pub(super) token: Option<String>,
 }
+
+/// Who is meant, and the query's fields; or why nobody is.
+type Addressed = Result<(Address, Vec<(String, String)>), Answer>;
 
 impl Desk {
     pub(super) fn new(gateway: Gateway, limits: Limits) -> Self {
@@ -48,19 +56,23 @@ impl Desk {
         self.limits
     }
 
-    /// Answers a request, whatever it is.
+    /// Answers a request, whatever it is. A vendor may say to which trace of its own it belongs:
+    /// nobody has proven to be a vendor yet, so it is of a new one.
     pub(super) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Answer, Infallible> {
-        let answer = self.answered(request).await;
+        let (head, body) = request.into_parts();
+        let addressed = self.addressed(&head);
+        let trace = Trace::of_rpc(None);
+        let mut span = told::begin(&trace, &head.method, addressed.as_ref().ok().map(|(to, _)| to));
+        let answer = self.taken(head, addressed, body).within(trace).await;
+        told::end(&mut span, answer.status());
         self.gateway.metrics().callback_answered(answer.status().as_u16());
         Ok(answer)
     }
 
-    async fn answered(&self, request: Request<Incoming>) -> Answer {
-        let (head, body) = request.into_parts();
-        let addressed = self.addressed(&head);
+    async fn taken(&self, head: Parts, addressed: Addressed, body: Incoming) -> Answer {
         let Ok(Ok(_place)) = timeout(self.limits.body, self.bodies.acquire()).await else {
             return answer::last(answer::later("1"));
         };
@@ -85,7 +97,7 @@ impl Desk {
     }
 
     /// Who is meant, and the query's fields; or why nobody is.
-    fn addressed(&self, head: &Parts) -> Result<(Address, Vec<(String, String)>), Answer> {
+    fn addressed(&self, head: &Parts) -> Addressed {
         let address = address(head.uri.path())
             .filter(|address| self.gateway.has_callback(&address.vendor))
             .ok_or_else(answer::not_found)?;
@@ -106,11 +118,12 @@ impl Desk {
         };
         let gateway = self.gateway.clone();
         // A vendor that hangs up still keeps this hand busy until the work is done.
-        let work = tokio::spawn(async move {
+        let deliver = async move {
             let delivered = gateway.deliver(&vendor, delivery).await;
             drop(hand);
             delivered
-        });
+        };
+        let work = tokio::spawn(deliver.here());
         work.await.map_or_else(|_| answer::later("5"), answer::of)
     }
 }

@@ -104,6 +104,8 @@ pub struct Link {
     pub connect_timeout: Duration,
     /// PEM certificates of authorities trusted besides the system's.
     pub ca: Option<Vec<u8>>,
+    /// Requests say in their headers which trace they belong to.
+    pub propagate_trace: bool,
 }
 
 /// What a vendor takes in a window of time. None means no limit.

@@ -100,10 +100,12 @@ fn link(section: &mut Section<'_>) -> Link {
         }
         wrong.is_none()
     });
+    let propagate_trace = section.boolean("propagate_trace").unwrap_or(false);
     Link {
         timeout: whole,
         connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(whole),
         ca,
+        propagate_trace,
     }
 }
 

@@ -6,23 +6,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant as Clock,
 };
 
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 
 use super::{
-    Gateway,
-    account::Account,
-    asking::Asked,
-    meter::{Kind, Outcome},
-    results::Warning,
+    Gateway, account::Account, asking::Asked, meter::Outcome, results::Warning, traced::Errand,
 };
 use crate::{
     call::{Call, CallError, Cause, Observation, Report, ReportedState, Retry},
     ledger::News,
-    vendors::{Placed, bounds},
+    telemetry::{Trace, Traced},
+    vendors::{Context, Placed, bounds},
 };
 
 /// What one vendor is to be asked.
@@ -40,7 +36,7 @@ impl Gateway {
     pub(super) async fn ask(self, rounds: Vec<Round>) -> (Vec<Call>, Vec<Warning>) {
         let mut under_way = JoinSet::new();
         for round in rounds {
-            under_way.spawn(self.clone().ask_vendor(round));
+            under_way.spawn(self.clone().ask_vendor(round).here());
         }
         let (mut fresh, mut warnings) = (Vec::new(), Vec::new());
         while let Some(finished) = under_way.join_next().await {
@@ -69,7 +65,8 @@ impl Gateway {
                 if unreachable.load(Ordering::Relaxed) {
                     return None;
                 }
-                let answer = gateway.ask_about(account, calls).await;
+                let asking = gateway.ask_about(account, calls);
+                let answer = asking.within(Trace::current_or_root()).await;
                 drop(turn);
                 if answer.as_ref().is_err_and(|error| error.cause == Cause::Unreachable) {
                     unreachable.store(true, Ordering::Relaxed);
@@ -96,12 +93,12 @@ impl Gateway {
         calls: Vec<Call>,
     ) -> Result<Vec<Call>, CallError> {
         let asked: Vec<_> = calls.iter().map(|call| placed(account, call)).collect();
-        let begun = Clock::now();
-        let reply = self.question(account, |context| account.adapter().ask(&asked, context)).await;
-        let (at, took) = (self.inner.clock.now(), begun.elapsed());
+        let write = |context: &Context<'_>| account.adapter().ask(&asked, context);
+        let reply = self.question(account, asked.len(), write).await;
+        let at = self.inner.clock.now();
         let reports = reply.and_then(|reply| {
             let answer = account.adapter().read_answer(&asked, &reply);
-            account.meter.exchanged(Kind::Ask, Outcome::of_answer(&answer), took);
+            account.meter.ended(Errand::Ask, Outcome::of_answer(&answer));
             answer.map_err(|fault| {
                 let mut error = account.vendor_error(fault, Some(reply.status));
                 let said = error.vendor.as_ref().map(|v| v.message.as_str()).unwrap_or_default();

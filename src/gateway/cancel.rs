@@ -4,6 +4,7 @@ use super::{Gateway, GatewayError};
 use crate::{
     call::{Call, CallState, Observation, Position, Selector},
     ledger::News,
+    telemetry::Traced,
 };
 
 /// The most calls that are taken back at once: what one answer can tell of.
@@ -31,11 +32,12 @@ impl Gateway {
         // A caller that leaves finds its calls taken back all the same, and a stop waits.
         let counted = self.inner.tasks.token();
         let gateway = self.clone();
-        let work = tokio::spawn(async move {
+        let take_back = async move {
             let canceled = gateway.take_back(&selector).await;
             drop(counted);
             canceled
-        });
+        };
+        let work = tokio::spawn(take_back.here());
         work.await.unwrap_or(Err(GatewayError::Broken))
     }
 

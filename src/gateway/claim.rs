@@ -19,10 +19,12 @@ use super::{
     dispatch::ours_again,
     insist::{LONGEST_PAUSE, PATIENCE, is_final},
     lane::{Answer, Owner, Owners},
+    traced::COMMIT,
 };
 use crate::{
     call::{Call, CallId, CallState, Observation},
     ledger::{Claim, LedgerError, News},
+    telemetry::{Traced, waited},
 };
 
 impl Gateway {
@@ -42,7 +44,10 @@ impl Gateway {
                     .fetch_or(matches!(claimed, Err(LedgerError::Uncertain(_))), Ordering::Relaxed);
                 claimed
             };
-            match self.insist(PATIENCE, claim).await {
+            let begun = std::time::Instant::now();
+            let claimed = self.insist(PATIENCE, claim).await;
+            waited(COMMIT, begun, None);
+            match claimed {
                 Ok(Claim { mine, others, left }) => {
                     self.give_away(&batch, others, uncertain.into_inner(), &mut owners).await;
                     // Of these alone something else goes out. Each time they are fewer.
@@ -147,7 +152,7 @@ impl Gateway {
             Ok(calls) => calls,
             Err(error) => {
                 tracing::error!(%error, calls = held.len(), "calls that must not be dialled now can't be held yet");
-                self.inner.tasks.spawn(self.clone().put_back_later(news));
+                self.inner.tasks.spawn(self.clone().put_back_later(news).here());
                 held
             }
         }
@@ -179,7 +184,7 @@ impl Gateway {
             Err(error) => {
                 tracing::error!(%error, calls = claimed.len(), "calls that were claimed twice can't be put back yet");
                 owners.done(claimed);
-                self.inner.tasks.spawn(self.clone().put_back_later(news));
+                self.inner.tasks.spawn(self.clone().put_back_later(news).here());
             }
         }
     }
@@ -217,7 +222,7 @@ impl Gateway {
                     .collect();
                 if !calls.is_empty() {
                     let later = self.clone().later(calls, taken_up, maybe_claimed);
-                    self.inner.tasks.spawn(later);
+                    self.inner.tasks.spawn(later.here());
                 }
             }
         }

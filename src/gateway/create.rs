@@ -18,10 +18,12 @@ use super::{
     idempotency::Seat,
     lane::{Apart, Grant, Group},
     settle::nothing_new,
+    traced::COMMIT,
 };
 use crate::{
     call::{Call, CallState, Observation},
     ledger::{LedgerError, NewRequest, News, OutboxEntry, Recorded},
+    telemetry::{Trace, Traced, waited},
 };
 
 /// Who waited as long may have been put on the do-not-call list meanwhile.
@@ -53,13 +55,21 @@ impl Gateway {
             Err(_) => admitted.and(Err(GatewayError::Overloaded)),
         };
         let (places, since) = (places.ok(), Instant::now());
-        let fresh = Fresh { prepared, seat, counted, places, since, recorded: None };
+        let fresh = Fresh {
+            prepared,
+            seat,
+            counted,
+            places,
+            since,
+            trace: Trace::current(),
+            recorded: None,
+        };
         if let Err(error) = admitted {
             return self.refuse_new(fresh, error);
         }
         match self.whole(&fresh) {
             Some((account, group)) => self.enter(&account, group, fresh),
-            None => drop(tokio::spawn(self.clone().place_in_parts(fresh, None))),
+            None => fresh.spawn_parts(self, None),
         }
     }
 
@@ -103,7 +113,10 @@ impl Gateway {
             if let Some(first) = requests.first_mut() {
                 first.outbox.extend(outbox);
             }
-            match self.inner.ledger.record_all(requests).await {
+            let begun = std::time::Instant::now();
+            let recorded = self.inner.ledger.record_all(requests).await;
+            waited(COMMIT, begun, None);
+            match recorded {
                 Ok(recorded) if recorded.iter().all(|r| matches!(r, Recorded::New)) => break,
                 Ok(recorded) => {
                     let mut left = Vec::with_capacity(all.len());
@@ -124,7 +137,7 @@ impl Gateway {
                 {
                     for mut fresh in all {
                         fresh.wait_on();
-                        tokio::spawn(self.clone().place_in_parts(fresh, None));
+                        fresh.spawn_parts(&self, None);
                     }
                     return;
                 }
@@ -166,7 +179,8 @@ impl Gateway {
             if again.is_empty() {
                 fresh.created();
             } else {
-                tokio::spawn(self.clone().go_on(fresh, again));
+                let trace = fresh.trace.clone();
+                tokio::spawn(self.clone().go_on(fresh, again).within(trace));
             }
         }
     }
@@ -209,7 +223,10 @@ impl Gateway {
         let outbox: Vec<OutboxEntry> =
             batches.iter_mut().filter_map(|batch| batch.write(now)).collect();
         let request = NewRequest { outbox, ..fresh.record() };
-        match self.inner.ledger.record(request).await {
+        let begun = std::time::Instant::now();
+        let recorded = self.inner.ledger.record(request).await;
+        waited(COMMIT, begun, None);
+        match recorded {
             Ok(Recorded::New) => {
                 self.wait_for(&fresh.prepared.calls);
                 fresh.recorded = None;
@@ -238,7 +255,8 @@ impl Gateway {
             let calls = std::mem::take(&mut fresh.prepared.calls);
             // While the disk does not say which it is, they count among those that wait.
             let places = fresh.places.take();
-            self.inner.tasks.spawn(self.clone().place_if_recorded(calls, places));
+            let place = self.clone().place_if_recorded(calls, places);
+            self.inner.tasks.spawn(place.within(fresh.trace.clone()));
             return fresh.settle(Err(error.clone().into()));
         }
         self.refuse_new(fresh, error.clone().into());

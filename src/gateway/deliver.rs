@@ -12,11 +12,13 @@ use super::{
     ask::{placed, reported},
     insist::is_final,
     spoken::{Spoken, names, spoken_of},
+    traced::COMMIT,
 };
 use crate::{
     call::{Call, CallId, CallState, Observation, Position, Report, Selector},
     http::Delivery,
     ledger::{Kept, LedgerError, News, Stray},
+    telemetry::{Traced, waited},
     vendors::{Callback, Placed, Push, Pushed, Told, bounds::MAX_ID_BYTES},
 };
 
@@ -108,7 +110,7 @@ impl Gateway {
             }
         };
         let (gateway, account) = (self.clone(), account.clone());
-        let work = tokio::spawn(async move {
+        let take_in = async move {
             let taken = gateway.take_in(&account, pieces).await;
             match &taken {
                 Ok(()) => account.meter.taken.one(),
@@ -116,7 +118,8 @@ impl Gateway {
             }
             drop(counted);
             taken
-        });
+        };
+        let work = tokio::spawn(take_in.here());
         match work.await {
             Ok(Ok(())) => Delivered::Taken,
             Ok(Err(error)) => {
@@ -409,7 +412,10 @@ impl Gateway {
         let calls = if news.is_empty() {
             Vec::new()
         } else {
-            self.twice(|| self.observe(news.clone())).await?
+            let begun = std::time::Instant::now();
+            let recorded = self.twice(|| self.observe(news.clone())).await;
+            waited(COMMIT, begun, None);
+            recorded?
         };
         account.pushes.add(counts);
         if ask {

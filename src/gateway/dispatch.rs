@@ -17,6 +17,7 @@ use super::{
 use crate::{
     call::{Call, CallState, Observation},
     ledger::News,
+    telemetry::Traced,
 };
 
 /// How long calls that move on wait for others that go with them. A request that waits for
@@ -59,7 +60,7 @@ impl Gateway {
         for mut batch in batches {
             out += batch.calls.len();
             batch.calls.iter().for_each(|call| batch.owners.add(call.id, Arc::clone(&owner)));
-            self.inner.tasks.spawn(self.clone().send_batch(batch));
+            self.inner.tasks.spawn(self.clone().send_batch(batch).here());
         }
         out += self.queue_all(waiting, &owner, ticket, &mut done);
         let mut gathered = Gathered::default();

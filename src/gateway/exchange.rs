@@ -1,7 +1,7 @@
 //! One exchange with a vendor: written by its adapter, sent by the HTTP edge, read
 //! by its adapter.
 
-use std::{borrow::Cow, time::Instant as Clock};
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -13,9 +13,10 @@ use super::{
     batch::{Batch, outgoing},
     breaker::Verdict,
     fault::UNREACHABLE_WAIT,
-    meter::{Kind, Outcome},
+    meter::Outcome,
     pace::Paced,
     token::{NoToken, TokenUse},
+    traced::Errand,
 };
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
@@ -134,14 +135,9 @@ impl Gateway {
         };
         // Also if this is never answered.
         paced.sent = true;
-        account.meter.ordered(batch.len());
-        let begun = Clock::now();
-        let reply = account.line.send(&request).await;
-        let took = begun.elapsed();
-        let reply = match reply {
+        let reply = match account.send(&request, Errand::Place, batch.len()).await {
             Ok(reply) => reply,
             Err(failure) => {
-                account.meter.exchanged(Kind::Place, Outcome::of_failure(&failure), took);
                 paced.sent = !matches!(failure, Failure::NotSent { .. });
                 let outcomes = all(account.line_error(&failure));
                 return match failure {
@@ -152,7 +148,7 @@ impl Gateway {
         };
         account.keep_pace(&reply);
         let placements = account.adapter().read_placement(batch, &reply);
-        account.meter.exchanged(Kind::Place, Outcome::of_placements(&placements), took);
+        account.meter.ended(Errand::Place, Outcome::of_placements(&placements));
         match token {
             // A readable "no" to the token: a fresh one may do, once. An answer that leaves
             // anything open is none, whatever its status.
@@ -226,6 +222,7 @@ impl Gateway {
     pub(super) async fn question(
         &self,
         account: &Account,
+        calls: usize,
         write: impl Fn(&Context<'_>) -> Option<crate::http::HttpRequest>,
     ) -> Result<HttpReply, CallError> {
         // No vendor wants a token for questions.
@@ -237,13 +234,8 @@ impl Gateway {
                 format!("{} can't be asked for results; it posts them", account.name()),
             ));
         };
-        let begun = Clock::now();
-        let reply = account.line.send(&request).await;
-        reply.inspect(|r| account.keep_pace(r)).map_err(|failure| {
-            let outcome = Outcome::of_failure(&failure);
-            account.meter.exchanged(Kind::Ask, outcome, begun.elapsed());
-            unanswered(account, &failure)
-        })
+        let reply = account.send(&request, Errand::Ask, calls).await;
+        reply.inspect(|r| account.keep_pace(r)).map_err(|failure| unanswered(account, &failure))
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     call::{Call, CallState, Selector},
     ledger::NewRequest,
+    telemetry::{Trace, Traced},
 };
 
 /// A request that is not recorded yet, and has its seat.
@@ -30,6 +31,8 @@ pub(super) struct Fresh {
     /// Its calls' places among those that wait in memory.
     pub places: Option<OwnedSemaphorePermit>,
     pub since: Instant,
+    /// That of its RPC.
+    pub trace: Trace,
     /// Somebody waits until it is recorded, or is not to be.
     pub recorded: Option<oneshot::Sender<()>>,
 }
@@ -63,6 +66,12 @@ impl Fresh {
         let (sender, receiver) = oneshot::channel();
         self.recorded = Some(sender);
         receiver
+    }
+
+    /// Places it by itself.
+    pub(super) fn spawn_parts(self, gateway: &Gateway, ticket: Option<i64>) {
+        let trace = self.trace.clone();
+        tokio::spawn(gateway.clone().place_in_parts(self, ticket).within(trace));
     }
 
     /// Its caller would not hear of a turn any more.
@@ -161,7 +170,8 @@ impl Gateway {
             return fresh.settle(Err(error));
         }
         let gateway = self.clone();
-        tokio::spawn(async move {
+        let trace = fresh.trace.clone();
+        let look_up = async move {
             let Prepared { request_id, fingerprint, .. } = &fresh.prepared;
             let outcome = match gateway.request(request_id).await {
                 Ok(Some(record)) => gateway.replay(request_id, fingerprint, record).await,
@@ -169,7 +179,8 @@ impl Gateway {
                 Err(unasked) => Err(unasked),
             };
             fresh.settle(outcome);
-        });
+        };
+        tokio::spawn(look_up.within(trace));
     }
 
     /// Looks up whether a request was placed before that waits; if not, it waits on in its

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use super::{BreakerState, Created, Gateway, GatewayError, MAX_WAITING, account::Account};
+use super::{
+    BreakerState, Created, Gateway, GatewayError, MAX_WAITING, account::Account, traced::Errand,
+};
 use crate::{
     call::{Cause, Observation},
     http::Failure,
@@ -19,22 +21,6 @@ use crate::{
 
 /// How long a ledger may take to say whether it can be written.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What an exchange with a vendor is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Calls are handed over.
-    Place,
-    /// The same bytes go out once more.
-    Resend,
-    /// Calls are asked about.
-    Ask,
-    /// A token is fetched.
-    Token,
-}
-
-const KINDS: [(Kind, &str); 4] =
-    [(Kind::Place, "place"), (Kind::Resend, "resend"), (Kind::Ask, "ask"), (Kind::Token, "token")];
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,14 +83,6 @@ impl Outcome {
         }))
     }
 
-    /// Of an exchange without an answer.
-    pub(super) fn of_failure(failure: &Failure) -> Self {
-        match failure {
-            Failure::NotSent { .. } => Self::NotSent,
-            Failure::InDoubt { .. } => Self::InDoubt,
-        }
-    }
-
     /// Of a question.
     pub(super) fn of_answer<T, E>(answer: &Result<T, E>) -> Self {
         if answer.is_ok() { Self::Answered } else { Self::Refused }
@@ -114,8 +92,8 @@ impl Outcome {
 /// What is counted of a vendor account.
 #[derive(Debug)]
 pub(super) struct Meter {
-    exchanges: [[Counter; OUTCOMES.len()]; KINDS.len()],
-    took: [Histogram; KINDS.len()],
+    exchanges: [[Counter; OUTCOMES.len()]; Errand::ALL.len()],
+    took: [Histogram; Errand::ALL.len()],
     calls: Histogram,
     failovers: [Counter; Cause::ALL.len()],
     /// Answers that say that the vendor gets too much.
@@ -144,20 +122,33 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// An exchange is over that took so long.
-    pub(super) fn exchanged(&self, kind: Kind, outcome: Outcome, took: Duration) {
-        if let Some(histogram) = self.took.get(kind as usize) {
+    /// A request is over, of so many calls; without an answer, for this reason.
+    pub(super) fn sent(
+        &self,
+        errand: Errand,
+        calls: usize,
+        took: Duration,
+        failure: Option<&Failure>,
+    ) {
+        if errand == Errand::Place {
+            self.calls.pieces(calls);
+        }
+        if let Some(histogram) = self.took.get(errand as usize) {
             histogram.took(took);
         }
-        let counters = self.exchanges.get(kind as usize);
-        if let Some(counter) = counters.and_then(|counters| counters.get(outcome as usize)) {
-            counter.one();
+        match failure {
+            None => {}
+            Some(Failure::NotSent { .. }) => self.ended(errand, Outcome::NotSent),
+            Some(Failure::InDoubt { .. }) => self.ended(errand, Outcome::InDoubt),
         }
     }
 
-    /// An order of so many calls goes out.
-    pub(super) fn ordered(&self, calls: usize) {
-        self.calls.pieces(calls);
+    /// What came of one that was answered.
+    pub(super) fn ended(&self, errand: Errand, outcome: Outcome) {
+        let counters = self.exchanges.get(errand as usize);
+        if let Some(counter) = counters.and_then(|counters| counters.get(outcome as usize)) {
+            counter.one();
+        }
     }
 
     /// Counts those of the calls that move on to another vendor.
@@ -303,22 +294,22 @@ impl Account {
 
     fn measure_exchanges(&self, snapshot: &mut Snapshot) {
         let name = || Label::from(self.name().to_owned());
-        let each = KINDS.iter().zip(&self.meter.exchanges).zip(&self.meter.took);
-        for (((kind, label), counters), took) in each {
+        let each = Errand::ALL.into_iter().zip(&self.meter.exchanges).zip(&self.meter.took);
+        for ((errand, counters), took) in each {
             for ((outcome, result), counter) in OUTCOMES.iter().zip(counters) {
-                let may_be = match (kind, outcome) {
+                let may_be = match (errand, outcome) {
                     (_, Outcome::NotSent | Outcome::InDoubt | Outcome::Refused) => true,
-                    (Kind::Place | Kind::Resend, outcome) => *outcome != Outcome::Answered,
-                    (Kind::Ask | Kind::Token, outcome) => *outcome == Outcome::Answered,
+                    (Errand::Place | Errand::Resend, outcome) => *outcome != Outcome::Answered,
+                    (Errand::Ask | Errand::Token, outcome) => *outcome == Outcome::Answered,
                 };
                 if may_be || counter.get() > 0 {
-                    let labels = [name(), (*label).into(), (*result).into()];
+                    let labels = [name(), errand.name().into(), (*result).into()];
                     snapshot.counter(&table::VENDOR_EXCHANGES, labels, counter);
                 }
             }
             // Many vendors need no tokens, and some can't be asked.
-            if *kind == Kind::Place || took.distribution().count() > 0 {
-                let labels = [name(), (*label).into()];
+            if errand == Errand::Place || took.distribution().count() > 0 {
+                let labels = [name(), errand.name().into()];
                 snapshot.histogram(&table::VENDOR_EXCHANGE_DURATION, labels, took);
             }
         }
@@ -372,8 +363,8 @@ mod tests {
 
     #[test]
     fn names_are_at_their_places() {
-        for (place, (kind, _)) in KINDS.into_iter().enumerate() {
-            assert_eq!(kind as usize, place);
+        for (place, errand) in Errand::ALL.into_iter().enumerate() {
+            assert_eq!(errand as usize, place);
         }
         for (place, (outcome, _)) in OUTCOMES.into_iter().enumerate() {
             assert_eq!(outcome as usize, place);

@@ -62,6 +62,7 @@ mod spent;
 mod spoken;
 mod suppress;
 mod token;
+mod traced;
 mod turn;
 mod watch;
 

@@ -10,10 +10,12 @@ use super::{
     insist::PATIENCE,
     lane::{Apart, Grant},
     settle::nothing_new,
+    traced::COMMIT,
 };
 use crate::{
     call::{Call, CallError, Cause, Dialed, Observation},
     ledger::{LedgerError, News},
+    telemetry::{Traced, waited},
 };
 
 /// What became of the calls of a batch, each as it is recorded.
@@ -50,7 +52,10 @@ impl Gateway {
             .collect();
         account.meter.moved_on(&news);
         let first_look = news.iter().filter_map(|news| news.due).min();
-        let settled = match self.insist_on(PATIENCE, &mut news).await {
+        let begun = std::time::Instant::now();
+        let recorded = self.insist_on(PATIENCE, &mut news).await;
+        waited(COMMIT, begun, None);
+        let settled = match recorded {
             // A vendor may tell what became of a call before it answers.
             Ok(recorded) => {
                 first_look.inspect(|time| account.agenda.is_due(*time));
@@ -85,7 +90,7 @@ impl Gateway {
         tracing::error!(%error, vendor = account.name(), calls = done.len(), "outcomes can't be recorded; they are kept in memory");
         let gateway = self.clone();
         let first_look = news.iter().filter_map(|news| news.due).min();
-        self.inner.tasks.spawn(async move {
+        let record = async move {
             let recorded = gateway.insist_on(Duration::MAX, &mut news).await;
             match recorded {
                 Ok(recorded) => {
@@ -98,7 +103,8 @@ impl Gateway {
                     tracing::error!(%error, "outcomes were lost; their calls will be unconfirmed");
                 }
             }
-        });
+        };
+        self.inner.tasks.spawn(record.here());
         Settled { done, again: Vec::new() }
     }
 

@@ -1,11 +1,7 @@
 //! Settles doubt at a vendor that knows a repetition: the very same bytes once more, which
 //! it takes now, or refuses because it took them before.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant as Clock},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -17,14 +13,16 @@ use super::{
     exchange::accepted,
     insist::PATIENCE,
     letter,
-    meter::{Kind, Outcome},
+    meter::Outcome,
     outcome::names_it,
     settle::{later, next_question, nothing_new},
+    traced::Errand,
 };
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation, Position, Selector},
     http::HttpReply,
     ledger::{LedgerError, News, OutboxEntry},
+    telemetry::{Trace, Traced},
     vendors::Placement,
 };
 
@@ -108,7 +106,8 @@ impl Gateway {
             let members = entry.calls.clone();
             // A vendor that does not answer once need not be tried with the next.
             if !unreachable {
-                match self.resend_one(account, entry, &window).await? {
+                let resending = self.resend_one(account, entry, &window);
+                match resending.within(Trace::current_or_root()).await? {
                     Answer::Recorded(calls) => {
                         let calls = calls.into_iter();
                         resent
@@ -188,9 +187,7 @@ impl Gateway {
         if !self.may_go_again(account, &calls, window, self.inner.clock.now()) {
             return Ok(Answer::Nothing);
         }
-        let begun = Clock::now();
-        let reply = account.line.send(&request).await;
-        let took = begun.elapsed();
+        let reply = account.send(&request, Errand::Resend, count).await;
         drop(turn);
         let at = self.inner.clock.now();
         let reply = match reply {
@@ -199,7 +196,6 @@ impl Gateway {
                 reply
             }
             Err(failure) => {
-                account.meter.exchanged(Kind::Resend, Outcome::of_failure(&failure), took);
                 let error = account.line_error(&failure);
                 account.went_wrong(&error, at);
                 if error.cause != Cause::InDoubt || error.unanswered {
@@ -211,7 +207,7 @@ impl Gateway {
             }
         };
         let news = read(account, &calls, &reply, at);
-        account.meter.exchanged(Kind::Resend, Outcome::of_news(&news), took);
+        account.meter.ended(Errand::Resend, Outcome::of_news(&news));
         if news.is_empty() {
             return Ok(Answer::Nothing);
         }

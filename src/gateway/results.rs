@@ -13,6 +13,7 @@ use super::{
 use crate::{
     call::{Call, CallError, CallId, Cause, Position, Selector},
     ledger::Page,
+    telemetry::Traced,
 };
 
 /// Which calls are wanted, and how fresh.
@@ -60,7 +61,7 @@ impl Gateway {
         if !rounds.is_empty() {
             let vendors: Vec<_> = rounds.iter().map(|r| r.account.name().to_owned()).collect();
             // The asking goes on without this caller: what it learns is worth keeping.
-            let asking = self.inner.tasks.spawn(self.clone().ask(rounds));
+            let asking = self.inner.tasks.spawn(self.clone().ask(rounds).here());
             if let Ok(Ok((fresh, failed))) = timeout(query.patience, asking).await {
                 warnings.extend(failed);
                 renew(&mut page, fresh);

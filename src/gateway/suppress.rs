@@ -11,6 +11,7 @@ use super::{Gateway, GatewayError, prepare::refuse};
 use crate::{
     call::{Call, CallState, E164, Suppression, SuppressionReason, suppressed},
     ledger::LedgerError,
+    telemetry::Traced,
 };
 
 impl Gateway {
@@ -70,11 +71,12 @@ impl Gateway {
         change: impl Future<Output = Result<T, LedgerError>> + Send + 'static,
     ) -> Result<T, GatewayError> {
         let counted = self.inner.tasks.token();
-        let work = tokio::spawn(async move {
+        let change = async move {
             let done = change.await;
             drop(counted);
             done
-        });
+        };
+        let work = tokio::spawn(change.here());
         Ok(work.await.map_err(|_| GatewayError::Broken)??)
     }
 

@@ -3,16 +3,12 @@
 
 use std::{
     sync::{PoisonError, RwLock},
-    time::{Duration, Instant as Clock},
+    time::Duration,
 };
 
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{
-    account::Account,
-    fault::UNREACHABLE_WAIT,
-    meter::{Kind, Outcome},
-};
+use super::{account::Account, fault::UNREACHABLE_WAIT, meter::Outcome, traced::Errand};
 use crate::{
     call::{CallError, Cause},
     config::Secret,
@@ -108,11 +104,7 @@ impl Account {
 
     /// Nothing was said of a call yet, so whatever goes wrong here, nobody was dialled.
     async fn fetch(&self, request: &HttpRequest) -> Result<Token, CallError> {
-        let begun = Clock::now();
-        let reply = self.line.send(request).await;
-        let took = begun.elapsed();
-        let reply = reply.map_err(|failure| {
-            self.meter.exchanged(Kind::Token, Outcome::of_failure(&failure), took);
+        let reply = self.send(request, Errand::Token, 0).await.map_err(|failure| {
             let what = match failure {
                 Failure::NotSent { .. } => "can't be reached",
                 Failure::InDoubt { .. } => "did not answer",
@@ -124,7 +116,7 @@ impl Account {
             }
         })?;
         let token = self.adapter().read_token(&reply);
-        self.meter.exchanged(Kind::Token, Outcome::of_answer(&token), took);
+        self.meter.ended(Errand::Token, Outcome::of_answer(&token));
         token.map_err(|fault| self.vendor_error(fault, Some(reply.status)))
     }
 }

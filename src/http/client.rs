@@ -25,7 +25,7 @@ use super::{
     pool::{Origin, Pool},
     trust::Trust,
 };
-use crate::config::Link;
+use crate::{config::Link, telemetry::Trace};
 
 /// The longest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -40,6 +40,7 @@ pub struct VendorClient {
     connector: Arc<Connector>,
     pool: Pool,
     timeout: Duration,
+    propagates: bool,
 }
 
 impl fmt::Debug for VendorClient {
@@ -67,7 +68,12 @@ impl VendorClient {
         // The time for connecting ends first, so that what runs out then is known.
         let connect = link.connect_timeout.min(link.timeout.mul_f32(0.9));
         let connector = Arc::new(Connector::new(trust, connect));
-        Self { connector, pool: Pool::default(), timeout: link.timeout }
+        Self {
+            connector,
+            pool: Pool::default(),
+            timeout: link.timeout,
+            propagates: link.propagate_trace,
+        }
     }
 
     async fn exchange(&self, request: &HttpRequest) -> Result<HttpReply, Failure> {
@@ -75,6 +81,9 @@ impl VendorClient {
         let origin = Origin::of(&request.url)
             .ok_or_else(|| unwritable("the address is neither http nor https"))?;
         let mut written = write(request)?;
+        if self.propagates {
+            propagate(written.headers_mut());
+        }
         while let Some(kept) = self.pool.take(&origin) {
             match self.over(kept, &origin, written, deadline).await {
                 Over::Ended(result) => return result,
@@ -198,6 +207,19 @@ fn write(request: &HttpRequest) -> Result<Written, Failure> {
         headers.insert(key, value);
     }
     Ok(written)
+}
+
+/// Says which trace the request belongs to. Beside what its adapter wrote: what is kept of a
+/// request to be sent again is its address and its body.
+fn propagate(headers: &mut HeaderMap) {
+    Trace::with_current(|trace| {
+        let both = [("traceparent", trace.parent_header()), ("tracestate", trace.state_header())];
+        for (name, value) in both {
+            if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    });
 }
 
 fn host(url: &Url) -> Option<HeaderValue> {

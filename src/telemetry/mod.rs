@@ -22,7 +22,7 @@ pub use batch::{Exporting, Limits, Queue, SpanCounts};
 pub use lines::Lines;
 pub use logs::{JsonLines, LogFormat, TextLines};
 pub use sampler::Sampler;
-pub use span::{Recorder, Span};
+pub use span::{Recorder, Span, waited};
 pub use trace::{Here, Trace, Traced, note_calls, noted_calls};
 
 use otlp::{Environment, Signal, Target};

@@ -82,7 +82,9 @@ impl Span {
         match recorder() {
             Some(recorder) if parent.is_sampled() => {
                 let place = (parent.span().unwrap_or(SpanId::INVALID), false);
-                Self::open(recorder, parent.next(), place, kind, name())
+                let mut span = Self::open(recorder, parent.next(), place, kind, name());
+                span.link(parent.because());
+                span
             }
             _ => Self { trace: parent.clone(), open: None },
         }
@@ -102,6 +104,11 @@ impl Span {
             }
             _ => Self { trace, open: None },
         }
+    }
+
+    /// Of what nobody wants to see.
+    pub fn unrecorded(trace: Trace) -> Self {
+        Self { trace, open: None }
     }
 
     fn open(
@@ -156,19 +163,15 @@ impl Span {
         }
     }
 
-    /// Notes because of which others there is this one: those that are recorded first, for there
-    /// is no room for all.
-    pub fn link<'a>(&mut self, others: impl Iterator<Item = &'a Trace> + Clone) {
-        let Some(open) = &mut self.open else { return };
-        let places = others.filter(|trace| trace.span().is_some());
-        let sampled = places.clone().filter(|trace| trace.is_sampled());
-        let all = sampled.chain(places.clone().filter(|trace| !trace.is_sampled()));
-        let links = &mut open.data.links;
-        links
-            .links
-            .extend(all.take(MAX_LINKS).map(|trace| Link::with_context(trace.context(false))));
-        let left_out = places.count().saturating_sub(MAX_LINKS);
-        links.dropped_count = u32::try_from(left_out).unwrap_or(u32::MAX);
+    /// Notes because of which others there is this one.
+    pub fn link(&mut self, others: &[Trace]) {
+        if let Some(open) = &mut self.open {
+            let links = &mut open.data.links;
+            let some = others.iter().take(MAX_LINKS);
+            links.links.extend(some.map(|trace| Link::with_context(trace.context(false))));
+            let left_out = others.len().saturating_sub(MAX_LINKS);
+            links.dropped_count = u32::try_from(left_out).unwrap_or(u32::MAX);
+        }
     }
 
     /// It began earlier.
@@ -179,6 +182,25 @@ impl Span {
             open.begun = begun;
         }
     }
+}
+
+/// Notes that what is under way here has waited for something since then: in the trace of each
+/// RPC it is for. `part_of` is what it waited for, if that has a trace of its own.
+pub fn waited(what: &'static str, begun: Instant, part_of: Option<&Trace>) {
+    if recorder().is_none() {
+        return;
+    }
+    Trace::with_current(|here| {
+        let places =
+            if here.span().is_some() { std::slice::from_ref(here) } else { here.because() };
+        for place in places.iter().filter(|place| place.is_sampled()) {
+            let mut span = Span::under(place, SpanKind::Internal, || what.into());
+            span.since(begun);
+            if let Some(other) = part_of {
+                span.link(std::slice::from_ref(other));
+            }
+        }
+    });
 }
 
 impl Drop for Span {

@@ -23,13 +23,22 @@ pub struct Trace {
     /// Invalid in a trace that has no span yet.
     span: SpanId,
     sampled: bool,
-    state: Option<Arc<TraceState>>,
+    more: Option<Arc<More>>,
+}
+
+/// What few traces have.
+#[derive(Clone, Default)]
+struct More {
+    /// A caller's `tracestate`.
+    state: TraceState,
+    /// The places because of which a trace begins that has no span yet.
+    because: Vec<Trace>,
 }
 
 /// Nothing: no trace that anybody knows.
 impl Default for Trace {
     fn default() -> Self {
-        Self { id: TraceId::INVALID, span: SpanId::INVALID, sampled: false, state: None }
+        Self { id: TraceId::INVALID, span: SpanId::INVALID, sampled: false, more: None }
     }
 }
 
@@ -74,8 +83,9 @@ impl Trace {
         let span = SpanId::from_hex(span).ok().filter(|span| *span != SpanId::INVALID)?;
         let flags = u8::from_str_radix(flags, 16).ok()?;
         let state = state.filter(|text| !text.is_empty() && text.len() <= MAX_STATE_BYTES);
-        let state = state.and_then(|text| TraceState::from_str(text).ok()).map(Arc::new);
-        Some(Self { id, span, sampled: flags & 1 == 1, state })
+        let state = state.and_then(|text| TraceState::from_str(text).ok());
+        let more = state.map(|state| Arc::new(More { state, because: Vec::new() }));
+        Some(Self { id, span, sampled: flags & 1 == 1, more })
     }
 
     /// A trace that begins here, without a span yet. Whether it is recorded is up to the
@@ -86,10 +96,30 @@ impl Trace {
         Self { id, sampled, ..Self::default() }
     }
 
-    /// A trace that begins here, because of several others: recorded if one of them is.
-    pub fn root_of(sampled: bool) -> Self {
-        let id = RandomIdGenerator::default().new_trace_id();
-        Self { id, sampled: sampled && recorder().is_some(), ..Self::default() }
+    /// The place of what is done because of all these: of one alone it is a part; because of
+    /// several a trace begins, recorded if one of theirs is, whose spans are linked to them.
+    pub fn because_of<'a>(places: impl Iterator<Item = &'a Trace> + Clone) -> Self {
+        let mut distinct = places.clone();
+        let Some(first) = distinct.next() else { return Self::root() };
+        if distinct.all(|place| place.span == first.span) {
+            return if first.is_some() { first.clone() } else { Self::root() };
+        }
+        let mut trace = Self { id: RandomIdGenerator::default().new_trace_id(), ..Self::default() };
+        trace.sampled = recorder().is_some() && places.clone().any(Self::is_sampled);
+        if trace.sampled {
+            let mut because: Vec<_> =
+                places.filter(|place| place.span().is_some()).cloned().collect();
+            // Those that are recorded first: there is not room for all.
+            because.sort_by_key(|place| (!place.sampled, place.span.to_bytes()));
+            because.dedup_by_key(|place| place.span);
+            trace.more = Some(Arc::new(More { because, ..More::default() }));
+        }
+        trace
+    }
+
+    /// The places because of which it began, the recorded ones first.
+    pub fn because(&self) -> &[Trace] {
+        self.more.as_ref().map_or(&[], |more| more.because.as_slice())
     }
 
     /// The place of an RPC whose caller is at that one, if anywhere: a new span of its trace, or
@@ -101,18 +131,24 @@ impl Trace {
         let ids = RandomIdGenerator::default();
         let id = caller.map_or_else(|| ids.new_trace_id(), |caller| caller.id);
         let sampled = recorder.samples(caller.map(|caller| caller.sampled), id);
-        let state = caller.and_then(|caller| caller.state.clone());
-        Self { id, span: ids.new_span_id(), sampled, state }
+        let more = caller.and_then(|caller| caller.more.clone());
+        Self { id, span: ids.new_span_id(), sampled, more }
     }
 
     /// A new span of this trace.
     pub fn next(&self) -> Self {
-        Self { span: RandomIdGenerator::default().new_span_id(), ..self.clone() }
+        let more = self.more.clone().filter(|more| more.because.is_empty());
+        Self { span: RandomIdGenerator::default().new_span_id(), more, ..*self }
     }
 
     /// Whose trace it is here; nobody's outside of all scopes.
     pub fn current() -> Self {
         HERE.try_with(|here| here.trace.clone()).unwrap_or_default()
+    }
+
+    /// The same, or a new one outside of all.
+    pub fn current_or_root() -> Self {
+        Self::with_current(Trace::clone).unwrap_or_else(Self::root)
     }
 
     /// Looks at the one it is here, without a clone.
@@ -143,7 +179,7 @@ impl Trace {
     /// As OpenTelemetry's SDK has it.
     pub fn context(&self, is_remote: bool) -> SpanContext {
         let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-        let state = self.state.as_deref().cloned().unwrap_or_default();
+        let state = self.more.as_ref().map(|more| more.state.clone()).unwrap_or_default();
         SpanContext::new(self.id, self.span, flags, is_remote, state)
     }
 
@@ -155,7 +191,7 @@ impl Trace {
 
     /// What the next one is sent as `tracestate`, if there is any.
     pub fn state_header(&self) -> Option<String> {
-        self.state.as_ref().map(|state| state.header()).filter(|state| !state.is_empty())
+        self.more.as_ref().map(|more| more.state.header()).filter(|state| !state.is_empty())
     }
 
     /// Does something at this place.

@@ -15,6 +15,7 @@ use crate::gateway::{
     batch::{Batch, outgoing},
     fresh::Fresh,
 };
+use crate::telemetry::{Trace, Traced};
 
 /// What is to be done in a lane.
 enum Step {
@@ -122,15 +123,16 @@ impl Gateway {
             if fresh.prepared.queues {
                 // The ledger's, from now on.
                 self.queue_up(&mut fresh.prepared);
-                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+                fresh.spawn_parts(self, Some(ticket));
             } else if fresh.is_late(now) {
                 let error = fresh.no_turn(account, now);
                 self.refuse_new(fresh, error);
             } else if fresh.prepared.deadline.is_some() {
+                let trace = fresh.trace.clone();
                 let look = self.clone().look_up_waiting(Arc::clone(account), fresh, group, ticket);
-                tokio::spawn(look);
+                tokio::spawn(look.within(trace));
             } else {
-                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+                fresh.spawn_parts(self, Some(ticket));
             }
         }
     }
@@ -139,7 +141,8 @@ impl Gateway {
         let account = Arc::clone(account);
         match taken.load {
             Load::Wholes(wholes) => {
-                tokio::spawn(self.clone().place_together(account, wholes, grant));
+                let trace = Trace::because_of(wholes.iter().map(|fresh| &fresh.trace));
+                tokio::spawn(self.clone().place_together(account, wholes, grant).within(trace));
             }
             Load::Parts(parts) => {
                 let mut batch = Batch { apart: taken.group.apart, ..Batch::of(&account, grant) };
@@ -147,7 +150,8 @@ impl Gateway {
                     batch.owners.add(call.id, owner);
                     batch.calls.push(call);
                 }
-                self.inner.tasks.spawn(self.clone().take_turn(batch));
+                let trace = batch.owners.trace();
+                self.inner.tasks.spawn(self.clone().take_turn(batch).within(trace));
             }
         }
     }

@@ -24,6 +24,7 @@ use super::{Gateway, account::Account, fresh::Fresh, pace::Paced};
 use crate::{
     call::{Call, CallId, Selector},
     config::VendorConfig,
+    telemetry::{Trace, Traced},
 };
 
 mod drive;
@@ -101,6 +102,8 @@ pub(super) struct Owner {
     /// Set once calls of it can't be claimed: it need not wait for the ledger with each of the
     /// others, too.
     pub given_up: AtomicBool,
+    /// That of the RPC which waits, or nobody's.
+    trace: Trace,
 }
 
 /// What became of a call in a lane.
@@ -121,7 +124,13 @@ pub(super) struct Owners(HashMap<CallId, Arc<Owner>>);
 
 impl Owner {
     pub(super) fn new(to: UnboundedSender<Answer>, taken_up: bool) -> Self {
-        Self { to, taken_up, maybe_claimed: false, given_up: AtomicBool::new(false) }
+        Self {
+            to,
+            taken_up,
+            maybe_claimed: false,
+            given_up: AtomicBool::new(false),
+            trace: Trace::current(),
+        }
     }
 
     pub(super) fn of_maybe_claimed(to: UnboundedSender<Answer>, taken_up: bool) -> Self {
@@ -137,6 +146,11 @@ impl Owner {
 impl Owners {
     pub(super) fn add(&mut self, call: CallId, owner: Arc<Owner>) {
         self.0.insert(call, owner);
+    }
+
+    /// The place of what is done for all of them.
+    pub(super) fn trace(&self) -> Trace {
+        Trace::because_of(self.0.values().map(|owner| &owner.trace))
     }
 
     pub(super) fn of(&self, call: CallId) -> Option<&Arc<Owner>> {
@@ -280,8 +294,9 @@ impl Gateway {
         let mut state = account.lane.state();
         if let Some(grant) = account.grant(&mut state, fresh.calls(), now) {
             drop(state);
+            let trace = fresh.trace.clone();
             let place = self.clone().place_together(Arc::clone(account), vec![fresh], grant);
-            tokio::spawn(place);
+            tokio::spawn(place.within(trace));
             return;
         }
         let is_sooner = |time| state.wakes_at.is_none_or(|wakes_at| time < wakes_at);
@@ -316,7 +331,7 @@ impl Gateway {
             let taken = account.lane.state().queue.take_out(|fresh| fresh.is_selected(selector));
             for (ticket, _, mut fresh) in taken {
                 recorded.push(fresh.recorded());
-                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+                fresh.spawn_parts(self, Some(ticket));
             }
         }
         recorded

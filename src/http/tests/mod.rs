@@ -20,12 +20,17 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: Application/JSON; charset=utf
 
 fn link() -> Link {
     // Long enough for a busy machine, short enough to wait for where a test does.
-    Link { timeout: Duration::from_secs(20), connect_timeout: Duration::from_secs(10), ca: None }
+    Link {
+        timeout: Duration::from_secs(20),
+        connect_timeout: Duration::from_secs(10),
+        ca: None,
+        propagate_trace: false,
+    }
 }
 
 fn impatient() -> Link {
     let timeout = Duration::from_millis(400);
-    Link { timeout, connect_timeout: timeout, ca: None }
+    Link { timeout, connect_timeout: timeout, ca: None, propagate_trace: false }
 }
 
 fn post(url: &str) -> HttpRequest {
