@@ -52,6 +52,12 @@ async fn what_happened_is_told() {
     assert_eq!(told("dialplane_vendor_exchange_calls_count", &accepted), 2.0);
     assert_eq!(told("dialplane_vendor_exchange_calls_sum", &accepted), 4.0);
     assert_eq!(told("dialplane_requests_total", &[("outcome", "placed")]), 4.0);
+    let create = "dialplane.v1.CallService/CreateCalls";
+    for code in ["OK", "RESOURCE_EXHAUSTED"] {
+        let ended = [("method", create), ("code", code)];
+        assert_eq!(told("dialplane_rpcs_total", &ended), 2.0, "{code}");
+    }
+    assert_eq!(told("dialplane_rpc_duration_seconds_count", &[("method", create)]), 4.0);
     assert!(told("dialplane_ledger_commits_total", &[("result", "ok")]) >= 8.0);
     assert!(told("dialplane_ledger_file_bytes", &[("file", "database")]) > 0.0);
     assert!(told("dialplane_ledger_disk_free_bytes", &[]) > 0.0);

@@ -57,7 +57,10 @@ impl Post {
         let connected = self.connector.connect(&self.origin, deadline).await;
         let mut connection =
             connected.map_err(|(_, source)| HttpError::from(source.to_string()))?;
-        let answer = connection.send(written).await.map_err(|error| error.into_error())?;
+        let answer = connection
+            .send(written)
+            .await
+            .map_err(hyper::client::conn::TrySendError::into_error)?;
         self.read(connection, answer).await
     }
 
