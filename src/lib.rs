@@ -1,5 +1,6 @@
 //! dialplane: one gRPC service in front of many outbound-telephony vendors.
 
+pub mod admin;
 pub mod api;
 pub mod call;
 pub mod callbacks;

@@ -82,7 +82,7 @@ fn the_domain_and_the_adapters_are_pure() {
 
 #[test]
 fn arrows_point_one_way() {
-    let rules: [(&str, &[&str]); 6] = [
+    let rules: [(&str, &[&str]); 8] = [
         (
             "vendors",
             &["crate::gateway", "crate::api", "crate::ledger", "crate::cli", "crate::sandbox"],
@@ -116,6 +116,36 @@ fn arrows_point_one_way() {
                 "tonic",
                 "rusqlite",
                 "client::",
+            ],
+        ),
+        (
+            "admin",
+            &[
+                "crate::api",
+                "crate::call::",
+                "crate::callbacks",
+                "crate::cli",
+                "crate::ledger",
+                "crate::proto",
+                "crate::sandbox",
+                "crate::vendors",
+                "tonic",
+                "rusqlite",
+            ],
+        ),
+        (
+            "telemetry",
+            &[
+                "crate::admin",
+                "crate::api",
+                "crate::call::",
+                "crate::callbacks",
+                "crate::cli",
+                "crate::gateway",
+                "crate::ledger",
+                "crate::sandbox",
+                "crate::vendors",
+                "rusqlite",
             ],
         ),
         (

@@ -19,7 +19,11 @@ use tonic::{Code, Status, transport::server::TcpConnectInfo};
 use tonic_types::pb;
 use tower::{Layer, Service};
 
-use crate::telemetry::{Span, Trace, Traced, noted_calls};
+use crate::telemetry::{
+    Span, Trace, Traced,
+    metrics::{Method, Metrics},
+    noted_calls,
+};
 
 /// Where the lines of the access log come from: `RUST_LOG=info,dialplane::access=off`.
 const ACCESS: &str = "dialplane::access";
@@ -56,14 +60,17 @@ fn method(path: &str) -> (&'static str, bool) {
 }
 
 /// Observes every RPC of the services within.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ObserveLayer;
+#[derive(Debug, Clone)]
+pub struct ObserveLayer {
+    /// Where RPCs are counted.
+    pub metrics: Arc<Metrics>,
+}
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner }
+        Observe { inner, metrics: Arc::clone(&self.metrics) }
     }
 }
 
@@ -71,6 +78,7 @@ impl<S> Layer<S> for ObserveLayer {
 #[derive(Debug, Clone)]
 pub struct Observe<S> {
     inner: S,
+    metrics: Arc<Metrics>,
 }
 
 impl<S, In, Out> Service<Request<In>> for Observe<S>
@@ -89,7 +97,7 @@ where
     }
 
     fn call(&mut self, request: Request<In>) -> Self::Future {
-        let mut rpc = Rpc::begin(&request);
+        let mut rpc = Rpc::begin(&request, Arc::clone(&self.metrics));
         let trace = rpc.span.trace().clone();
         // Whatever a service does before its future is polled is part of it as well.
         let answer = trace.enter(|| self.inner.call(request));
@@ -124,6 +132,8 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
 #[derive(Debug)]
 struct Rpc {
     method: &'static str,
+    counted: Method,
+    metrics: Arc<Metrics>,
     /// Its line is of interest, and not only to who looks for it.
     is_told: bool,
     begun: Instant,
@@ -135,7 +145,7 @@ struct Rpc {
 }
 
 impl Rpc {
-    fn begin<B>(request: &Request<B>) -> Self {
+    fn begin<B>(request: &Request<B>, metrics: Arc<Metrics>) -> Self {
         let (method, is_told) = method(request.uri().path());
         let caller = caller_in(request.headers());
         let trace = Trace::of_rpc(caller.as_ref());
@@ -153,7 +163,8 @@ impl Rpc {
         }
         let caller = request.extensions().get::<CallerName>().cloned();
         let (begun, is_over) = (Instant::now(), false);
-        Self { method, is_told, begun, span, peer, caller, calls: 0, is_over }
+        let counted = Method::of(request.uri().path());
+        Self { method, counted, metrics, is_told, begun, span, peer, caller, calls: 0, is_over }
     }
 
     /// How it ended; trailers, or the headers of a response without a body, say more of it.
@@ -162,7 +173,7 @@ impl Rpc {
             return;
         }
         let took = self.begun.elapsed();
-        rpc_ended(self.method, code, took);
+        self.metrics.rpc_ended(self.counted, code, took);
         let name = name_of(code);
         self.span.note("rpc.response.status_code", || name);
         if self.calls > 0 {
@@ -210,9 +221,6 @@ impl Drop for Rpc {
         self.end(Code::Cancelled, None);
     }
 }
-
-/// Every RPC ends here, once: the place for whoever counts them.
-fn rpc_ended(_method: &'static str, _code: Code, _took: Duration) {}
 
 /// The place of the caller, if it says so.
 fn caller_in(headers: &HeaderMap) -> Option<Trace> {

@@ -1,7 +1,7 @@
 //! The gRPC server: where it listens, what it serves besides the calls (health and
 //! reflection), and how it ends.
 
-use std::{future::Future, io, net::SocketAddr, path::Path, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
@@ -119,6 +119,7 @@ impl Bound {
         let suppressions = SuppressionServiceServer::new(SuppressionApi::new(gateway.clone()))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let observe = observe::ObserveLayer { metrics: Arc::clone(gateway.metrics()) };
         let calls = CallServiceServer::new(CallApi::new(gateway))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -129,7 +130,7 @@ impl Bound {
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .layer(MapRequestLayer::new(deadline::note_arrival))
-            .layer(observe::ObserveLayer)
+            .layer(observe)
             .add_service(calls)
             .add_service(suppressions)
             .add_service(health)

@@ -53,6 +53,24 @@ impl Cause {
         Self::Aborted,
     ];
 
+    /// Its name, for machines: `not_allowed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidCall => "invalid_call",
+            Self::NotFound => "not_found",
+            Self::Operator => "operator",
+            Self::NotAllowed => "not_allowed",
+            Self::NotNow => "not_now",
+            Self::Duplicate => "duplicate",
+            Self::Exhausted => "exhausted",
+            Self::Unreachable => "unreachable",
+            Self::InDoubt => "in_doubt",
+            Self::Unreadable => "unreadable",
+            Self::Unsupported => "unsupported",
+            Self::Aborted => "aborted",
+        }
+    }
+
     /// Whether a person's phone may have rung when an order is answered with this. A
     /// duplicate was taken when it came for the first time.
     pub fn dialed(self) -> Dialed {

@@ -68,6 +68,7 @@ impl Desk {
         let mut span = told::begin(&trace, &head.method, addressed.as_ref().ok().map(|(to, _)| to));
         let answer = self.taken(head, addressed, body).within(trace).await;
         told::end(&mut span, answer.status());
+        self.gateway.metrics().callback_answered(answer.status().as_u16());
         Ok(answer)
     }
 

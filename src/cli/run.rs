@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
+    admin::{self, Desk},
     api::{Bound, ServeError},
     callbacks,
     config::{Config, Listen},
@@ -38,12 +39,23 @@ pub struct Running {
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), ServeError>>,
     callbacks: Option<Callbacks>,
+    /// The first that is there, and the last.
+    admin: Option<Admin>,
 }
 
 /// The listener for what vendors post.
 #[derive(Debug)]
 struct Callbacks {
     address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+/// The listener for metrics and probes.
+#[derive(Debug)]
+struct Admin {
+    address: SocketAddr,
+    desk: Arc<Desk>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -60,6 +72,9 @@ pub enum StartError {
     /// The address for callbacks can't be had.
     #[error(transparent)]
     Callbacks(#[from] callbacks::ServeError),
+    /// The address for metrics and probes can't be had.
+    #[error(transparent)]
+    Admin(#[from] admin::ServeError),
     /// A vendor's HTTP client can't be built.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -73,6 +88,11 @@ pub enum StartError {
 /// # Errors
 /// When any part of it can't be had. Nothing was sent to a vendor then.
 pub async fn start(config: &Config) -> Result<Running, StartError> {
+    // Whoever waits for the start can ask how it stands from the beginning.
+    let admin = match config.server.admin {
+        Some(address) => Some(Admin::start(admin::Bound::new(address).await?)),
+        None => None,
+    };
     let bound = Bound::new(&config.server.listen).await?;
     let for_callbacks = match config.server.callbacks {
         Some(address) => Some(callbacks::Bound::new(address).await?),
@@ -83,6 +103,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let gateway = Gateway::new(config, Arc::clone(&ledger), Clock::system())?;
     let recovery = gateway.recover().await?;
     gateway.attend();
+    if let Some(admin) = &admin {
+        admin.desk.opened(gateway.clone());
+    }
     let address = bound.address().clone();
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(bound.serve(gateway.clone(), async {
@@ -93,7 +116,30 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
     // A token may have to be fetched before, and all once more after a refusal.
     let drain = longest.unwrap_or_default() * 4 + RECORDING;
-    Ok(Running { gateway, ledger, tenancy, drain, address, recovery, stop, server, callbacks })
+    Ok(Running {
+        gateway,
+        ledger,
+        tenancy,
+        drain,
+        address,
+        recovery,
+        stop,
+        server,
+        callbacks,
+        admin,
+    })
+}
+
+impl Admin {
+    fn start(bound: admin::Bound) -> Self {
+        let (address, desk) = (bound.address(), Arc::new(Desk::default()));
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(bound.serve(Arc::clone(&desk), async {
+            // A dropped sender asks for the end as well.
+            let _ = stopped.await;
+        }));
+        Self { address, desk, stop, server }
+    }
 }
 
 impl Callbacks {
@@ -112,6 +158,16 @@ impl Running {
     /// Where vendors post what became of calls, the port included, if anywhere.
     pub fn callbacks(&self) -> Option<SocketAddr> {
         self.callbacks.as_ref().map(|callbacks| callbacks.address)
+    }
+
+    /// Where metrics and probes are, the port included, if anywhere.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// The gateway itself.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     /// Where it listens, the port included.
@@ -150,6 +206,10 @@ impl Running {
         });
         self.ledger.close().await;
         self.tenancy.end();
+        if let Some(admin) = self.admin {
+            let _ = admin.stop.send(());
+            end(admin.server).await;
+        }
     }
 }
 

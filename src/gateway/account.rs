@@ -17,6 +17,7 @@ use super::{
     asking::Asking,
     breaker::{Breaker, BreakerState, Pass},
     lane::Lane,
+    meter::Meter,
     pace::{Pace, Paced},
     pushes::{PushCounts, Pushes},
     token::TokenStore,
@@ -42,6 +43,8 @@ pub struct Account {
     /// When the next of its waiting calls is taken up.
     pub(super) waiting: Agenda,
     pub(super) pushes: Pushes,
+    /// What is counted of it.
+    pub(super) meter: Meter,
     secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
     question_turns: Semaphore,
@@ -90,6 +93,7 @@ impl Account {
             agenda: Agenda::default(),
             waiting: Agenda::default(),
             pushes: Pushes::default(),
+            meter: Meter::default(),
             secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             question_turns: Semaphore::new(half(config.max_in_flight)),
@@ -172,6 +176,11 @@ impl Account {
     /// Whether calls are let through to it; none when it has no breaker.
     pub fn breaker(&self) -> Option<BreakerState> {
         self.breaker.as_ref().map(|breaker| breaker.state(Instant::now().into_std()))
+    }
+
+    /// How often its breaker opened.
+    pub(super) fn breaker_openings(&self) -> u64 {
+        self.breaker.as_ref().map_or(0, Breaker::openings)
     }
 
     /// Lets one exchange through, or says for how long none will be. A vendor without a

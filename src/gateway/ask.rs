@@ -11,7 +11,9 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 
-use super::{Gateway, account::Account, asking::Asked, results::Warning};
+use super::{
+    Gateway, account::Account, asking::Asked, meter::Outcome, results::Warning, traced::Errand,
+};
 use crate::{
     call::{Call, CallError, Cause, Observation, Report, ReportedState, Retry},
     ledger::News,
@@ -95,7 +97,9 @@ impl Gateway {
         let reply = self.question(account, asked.len(), write).await;
         let at = self.inner.clock.now();
         let reports = reply.and_then(|reply| {
-            account.adapter().read_answer(&asked, &reply).map_err(|fault| {
+            let answer = account.adapter().read_answer(&asked, &reply);
+            account.meter.ended(Errand::Ask, Outcome::of_answer(&answer));
+            answer.map_err(|fault| {
                 let mut error = account.vendor_error(fault, Some(reply.status));
                 let said = error.vendor.as_ref().map(|v| v.message.as_str()).unwrap_or_default();
                 error.message = format!("{} did not tell of its calls: {said}", account.name());

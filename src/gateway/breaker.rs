@@ -16,6 +16,7 @@ use super::fault::UNREACHABLE_WAIT;
 use crate::{
     call::{Cause, Observation},
     config,
+    telemetry::metrics::Counter,
 };
 
 /// The longest pause between two tries, unless a longer one is configured.
@@ -181,11 +182,13 @@ impl Machine {
 pub(super) struct Breaker {
     vendor: String,
     machine: Mutex<Machine>,
+    openings: Counter,
 }
 
 impl Breaker {
     pub(super) fn new(vendor: &str, settings: config::Breaker) -> Self {
-        Self { vendor: vendor.to_owned(), machine: Mutex::new(Machine::new(settings)) }
+        let machine = Mutex::new(Machine::new(settings));
+        Self { vendor: vendor.to_owned(), machine, openings: Counter::default() }
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -209,11 +212,17 @@ impl Breaker {
         self.machine().shown(now)
     }
 
+    /// How often it opened.
+    pub(super) fn openings(&self) -> u64 {
+        self.openings.get()
+    }
+
     fn tell(&self, change: Option<Change>) {
         let vendor = &self.vendor;
         match change {
             None => {}
             Some(Change::Opened { failures, pause }) => {
+                self.openings.one();
                 tracing::warn!(
                     vendor,
                     failures,

@@ -86,6 +86,7 @@ impl Gateway {
             return Delivered::NoSuchCallback;
         };
         if self.is_stopping() {
+            account.meter.put_off.one();
             return Delivered::TryLater(GatewayError::Stopping);
         }
         let push = callback.read(&delivery);
@@ -97,7 +98,10 @@ impl Gateway {
         }
         let pieces = match push {
             Ok(Push::News(pieces)) => pieces,
-            Ok(Push::Handshake { answer, .. }) => return Delivered::Answer(answer),
+            Ok(Push::Handshake { answer, .. }) => {
+                account.meter.handshakes.one();
+                return Delivered::Answer(answer);
+            }
             Err(why) => {
                 if let Some(count) = account.pushes.malformed() {
                     tracing::warn!(vendor, count, %why, "a delivery can't be read");
@@ -108,6 +112,10 @@ impl Gateway {
         let (gateway, account) = (self.clone(), account.clone());
         let take_in = async move {
             let taken = gateway.take_in(&account, pieces).await;
+            match &taken {
+                Ok(()) => account.meter.taken.one(),
+                Err(_) => account.meter.put_off.one(),
+            }
             drop(counted);
             taken
         };

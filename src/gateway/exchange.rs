@@ -13,6 +13,7 @@ use super::{
     batch::{Batch, outgoing},
     breaker::Verdict,
     fault::UNREACHABLE_WAIT,
+    meter::Outcome,
     pace::Paced,
     token::{NoToken, TokenUse},
     traced::Errand,
@@ -147,6 +148,7 @@ impl Gateway {
         };
         account.keep_pace(&reply);
         let placements = account.adapter().read_placement(batch, &reply);
+        account.meter.ended(Errand::Place, Outcome::of_placements(&placements));
         match token {
             // A readable "no" to the token: a fresh one may do, once. An answer that leaves
             // anything open is none, whatever its status.
@@ -244,6 +246,7 @@ impl Account {
         match reply.status {
             429 | 503 if reply.status == 429 || reply.retry_after.is_some() => {
                 tracing::warn!(vendor = self.name(), rest = ?reply.retry_after, "the vendor says that it gets too much; nothing is sent for a while");
+                self.meter.too_fast.one();
                 self.pace.too_fast(reply.retry_after, Instant::now());
             }
             200..=299 => self.pace.fast_enough(),

@@ -26,7 +26,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Created, Gateway, GatewayError, Prepared};
+use super::{Created, Gateway, GatewayError, Prepared, meter::Requests};
 use crate::{
     call::{Fingerprint, Position, RequestId, Selector},
     ledger::{LedgerError, RequestRecord},
@@ -37,7 +37,7 @@ type Outcome = Result<Created, GatewayError>;
 /// The requests that are being placed. Takes memory for these alone: their waiters share one
 /// outcome, and it goes with the last of them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InFlight(Arc<Mutex<Table>>);
+pub(super) struct InFlight(Arc<Mutex<Table>>, Arc<Requests>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -94,6 +94,11 @@ enum Found {
 impl InFlight {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came of those that are over.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.1
     }
 
     fn announce(&self, id: &RequestId) -> Announced {
@@ -202,7 +207,10 @@ impl Drop for Seat {
             if others && outcome.as_ref().is_err_and(nothing_was_recorded) {
                 outcome = Err(GatewayError::BeingPlaced(self.id.clone()));
             }
+            self.all.requests().ended(&outcome);
             self.outcome.send_replace(Some(outcome));
+        } else {
+            self.all.requests().ended(&Err(GatewayError::Broken));
         }
     }
 }
@@ -238,12 +246,20 @@ impl Gateway {
         let Prepared { request_id, fingerprint, announced, .. } = &mut prepared;
         let seat = match self.inner.in_flight.take(request_id, fingerprint, announced) {
             Ok(Found::Free(seat)) => seat,
-            Ok(Found::Taken(first)) => return first.repeated().await,
-            Err(reused) => return self.reused(request_id, fingerprint, reused).await,
+            Ok(Found::Taken(first)) => return self.counted(first.repeated().await),
+            Err(reused) => {
+                return self.counted(self.reused(request_id, fingerprint, reused).await);
+            }
         };
         let own = seat.waiter();
         self.begin(prepared, seat, counted);
         own.outcome().await
+    }
+
+    /// Of a request that places nothing itself. Who has the seat counts for himself.
+    fn counted(&self, outcome: Outcome) -> Outcome {
+        self.inner.in_flight.requests().ended(&outcome);
+        outcome
     }
 
     /// What is recorded of a request id, or comes of it at this moment. Whoever means to
@@ -270,6 +286,18 @@ impl Gateway {
     /// # Errors
     /// The same.
     pub async fn look_up(
+        &self,
+        announced: Announced,
+        fingerprint: &Fingerprint,
+    ) -> Result<Looked, GatewayError> {
+        match self.look(announced, fingerprint).await {
+            Ok(Looked::New(announced)) => Ok(Looked::New(announced)),
+            Ok(Looked::Before(created)) => self.counted(Ok(created)).map(Looked::Before),
+            Err(error) => self.counted(Err(error)).map(Looked::Before),
+        }
+    }
+
+    async fn look(
         &self,
         mut announced: Announced,
         fingerprint: &Fingerprint,

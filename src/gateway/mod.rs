@@ -20,6 +20,7 @@ use crate::{
     config::{Config, Rate, Route, VendorConfig},
     http::{ClientError, Line, VendorClient},
     ledger::{Ledger, LedgerError},
+    telemetry::metrics::Metrics,
 };
 
 mod account;
@@ -44,6 +45,7 @@ mod idempotency;
 mod insist;
 mod lane;
 mod letter;
+mod meter;
 mod narrow;
 mod outcome;
 mod pace;
@@ -104,6 +106,8 @@ struct Inner {
     in_flight: InFlight,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
+    /// What is counted at the edges.
+    metrics: Arc<Metrics>,
     /// News that was kept, and dropped because its calls never became known.
     dropped_strays: AtomicU64,
 }
@@ -233,6 +237,7 @@ impl Gateway {
             accounts,
             ledger,
             retain: config.retain,
+            metrics: Arc::new(Metrics::new(clock.now())),
             begun: (Instant::now(), clock.now()),
             clock,
             tasks: TaskTracker::new(),

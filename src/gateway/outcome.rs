@@ -50,6 +50,7 @@ impl Gateway {
                 News { call: call.id, due, observation, at, vendor: None, dial: Some(call.dial()) }
             })
             .collect();
+        account.meter.moved_on(&news);
         let first_look = news.iter().filter_map(|news| news.due).min();
         let begun = std::time::Instant::now();
         let recorded = self.insist_on(PATIENCE, &mut news).await;

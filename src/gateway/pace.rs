@@ -59,6 +59,17 @@ pub(super) struct Paced {
     pub sent: bool,
 }
 
+/// What a vendor takes by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Left {
+    /// None where there is no limit.
+    pub calls: Option<u64>,
+    /// The same.
+    pub requests: Option<u64>,
+    /// For how long it wants to be left alone.
+    pub rest: Duration,
+}
+
 impl Pace {
     pub(super) fn new(rate: Rate) -> Self {
         let allowance = |limit: Option<u32>| limit.map(|limit| Allowance::new(limit, rate.per));
@@ -90,6 +101,15 @@ impl Pace {
         }
         let left = state.calls.as_mut().map_or(u64::MAX, |calls| calls.left(now));
         Ok(usize::try_from(left.saturating_sub(calls)).unwrap_or(usize::MAX))
+    }
+
+    /// What is left now.
+    pub(super) fn left(&self, now: Instant) -> Left {
+        let mut state = self.state();
+        let rest = state.rests_until.map(|until| until.saturating_duration_since(now));
+        let left = |allowance: &mut Option<Allowance>| allowance.as_mut().map(|a| a.left(now));
+        let (calls, requests) = (left(&mut state.calls), left(&mut state.requests));
+        Left { calls, requests, rest: rest.unwrap_or_default() }
     }
 
     /// How long it takes until so many calls in so many requests may be sent, if nobody sends

@@ -13,6 +13,7 @@ use super::{
     exchange::accepted,
     insist::PATIENCE,
     letter,
+    meter::Outcome,
     outcome::names_it,
     settle::{later, next_question, nothing_new},
     traced::Errand,
@@ -206,6 +207,7 @@ impl Gateway {
             }
         };
         let news = read(account, &calls, &reply, at);
+        account.meter.ended(Errand::Resend, Outcome::of_news(&news));
         if news.is_empty() {
             return Ok(Answer::Nothing);
         }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{account::Account, fault::UNREACHABLE_WAIT, traced::Errand};
+use super::{account::Account, fault::UNREACHABLE_WAIT, meter::Outcome, traced::Errand};
 use crate::{
     call::{CallError, Cause},
     config::Secret,
@@ -115,9 +115,9 @@ impl Account {
                 ..CallError::new(Cause::Unreachable, "TOKEN_UNAVAILABLE", message)
             }
         })?;
-        self.adapter()
-            .read_token(&reply)
-            .map_err(|fault| self.vendor_error(fault, Some(reply.status)))
+        let token = self.adapter().read_token(&reply);
+        self.meter.ended(Errand::Token, Outcome::of_answer(&token));
+        token.map_err(|fault| self.vendor_error(fault, Some(reply.status)))
     }
 }
 

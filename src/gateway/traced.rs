@@ -27,7 +27,10 @@ pub(super) enum Errand {
 }
 
 impl Errand {
-    fn name(self) -> &'static str {
+    /// All of them, in their order.
+    pub(super) const ALL: [Self; 4] = [Self::Place, Self::Ask, Self::Resend, Self::Token];
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Place => "place",
             Self::Ask => "ask",
@@ -59,6 +62,7 @@ impl Account {
         };
         let begun = Instant::now();
         let reply = self.line.send(request).within(trace).await;
+        self.meter.sent(errand, calls, begun.elapsed(), reply.as_ref().err());
         if span.is_recorded() {
             match &reply {
                 Ok(reply) => {

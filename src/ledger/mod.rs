@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::call::{
-    Call, CallId, CallState, E164, Position, RequestId, Selection, Selector, Suppression,
+use crate::{
+    call::{Call, CallId, CallState, E164, Position, RequestId, Selection, Selector, Suppression},
+    telemetry::metrics::Snapshot,
 };
 
 mod error;
@@ -232,6 +233,10 @@ pub trait Ledger: Debug + Send + Sync + 'static {
 
     /// Whether a change would be taken now, as far as can be told without making one.
     async fn ready(&self) -> Result<(), LedgerError>;
+
+    /// Adds this ledger's own numbers to others; of these vendors and routes also where nothing
+    /// has happened yet. One that counts nothing adds nothing.
+    fn measure(&self, _known: &[(&str, &str)], _snapshot: &mut Snapshot) {}
 
     /// Finishes what is queued and closes the store; whatever comes later fails with
     /// [`LedgerError::Closed`].

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 mod batch;
 mod lines;
 mod logs;
+pub mod metrics;
 pub mod otlp;
 mod sampler;
 mod span;

@@ -202,6 +202,14 @@ impl Lane {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many calls wait, and for how long the first of them does.
+    pub(super) fn waiting(&self, now: Instant) -> (usize, Duration) {
+        let state = self.state();
+        let since = state.queue.front(1).map(|front| front.since);
+        let oldest = since.map(|since| now.saturating_duration_since(since));
+        (state.queue.calls(), oldest.unwrap_or_default())
+    }
+
     /// The most calls of one exchange.
     pub(super) fn max_batch(&self) -> usize {
         self.max_batch

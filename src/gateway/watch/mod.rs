@@ -53,6 +53,11 @@ impl Gateway {
             }
             Selection::Named(_) | Selection::All => {}
         }
+        let metrics = self.metrics();
+        match after {
+            Some(_) => metrics.watches_resumed.one(),
+            None => metrics.watches_begun.one(),
+        }
         let from_the_start = matches!(selection, Selection::Named(_));
         let after = match after {
             Some(after) => after,
@@ -162,6 +167,9 @@ impl Watch {
     pub async fn next(&mut self, patience: Option<Duration>) -> Result<Next, GatewayError> {
         let stopping = self.gateway.inner.stopping.clone();
         let next = stopping.run_until_cancelled(self.advance(patience)).await;
+        if matches!(next, Some(Ok(Next::Change(_)))) {
+            self.gateway.metrics().changes_sent.one();
+        }
         next.unwrap_or(Err(GatewayError::Stopping))
     }
 

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use rusqlite::Connection;
 
+use super::meter::Tally;
 use crate::call::{Call, CallId, CallState};
 
 /// Calls in it, at most.
@@ -48,6 +49,8 @@ pub struct Cache {
     puts: u64,
     bytes: usize,
     seen: Option<Seen>,
+    /// How the calls of the transaction under way move.
+    pub tally: Tally,
 }
 
 /// What changes when anybody writes: this connection, or another one.
@@ -66,6 +69,11 @@ impl Seen {
 }
 
 impl Cache {
+    /// An empty one, of a writer that counts like this.
+    pub fn counted(tally: Tally) -> Self {
+        Self { tally, ..Self::default() }
+    }
+
     /// Empties it if somebody has written since the last transaction. Within a new one.
     pub fn check(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
         let seen = Seen::look(connection)?;
@@ -78,6 +86,7 @@ impl Cache {
 
     /// A transaction was committed that made what is in here.
     pub fn committed(&mut self, connection: &Connection) {
+        self.tally.committed();
         if let Some(seen) = &mut self.seen {
             seen.own = connection.total_changes();
         }
@@ -85,7 +94,7 @@ impl Cache {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { tally: std::mem::take(&mut self.tally), ..Self::default() };
     }
 
     /// What is known of a call, which is forgotten here: whoever changes it puts it back.

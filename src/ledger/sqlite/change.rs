@@ -308,7 +308,7 @@ fn apply(
         return Ok(());
     }
     let (vendor, vendor_call_id) = (call.vendor.clone(), call.vendor_call_id.clone());
-    let (revision, dial) = (call.revision, call.dial());
+    let (revision, dial, state) = (call.revision, call.dial(), call.state);
     let observation = held::rounded(news.observation.clone());
     let mut changed = call.apply_to(news.dial, observation, news.at);
     held::round(call);
@@ -323,6 +323,7 @@ fn apply(
     }
     let kept = entry.filter(|_| outbox::is_needed(call.state));
     entry.filter(|_| kept.is_none()).inspect(|entry| released.add(*entry));
+    session.moved(&vendor, state, call);
     if call.revision != revision {
         document::change(call, &mut session.buffer)?;
         known.length = known.length.saturating_add(session.buffer.len());

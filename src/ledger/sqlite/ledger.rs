@@ -209,6 +209,10 @@ impl Ledger for SqliteLedger {
         answer.await.map_err(|_| LedgerError::Closed)?
     }
 
+    fn measure(&self, known: &[(&str, &str)], snapshot: &mut crate::telemetry::metrics::Snapshot) {
+        self.add_to(known, snapshot);
+    }
+
     async fn close(&self) {
         // The readers first: the last connection to go puts the log away, and only
         // the writer's may.

@@ -15,7 +15,9 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use self::{address::Address, marks::Told, row::Trouble, session::Session, writer::Counters};
+use self::{
+    address::Address, marks::Told, meter::Meter, row::Trouble, session::Session, writer::Counters,
+};
 use super::LedgerError;
 
 pub use copy::{Inventory, copy, inventory, renew};
@@ -34,6 +36,7 @@ mod history;
 mod ledger;
 mod lock;
 mod marks;
+mod meter;
 mod open;
 mod outbox;
 mod pending;
@@ -76,6 +79,7 @@ pub struct SqliteLedger {
     news: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     counters: Arc<Counters>,
+    meter: Arc<Meter>,
     told: Arc<Told>,
     identity: [u8; 8],
 }
@@ -140,6 +144,7 @@ impl SqliteLedger {
         };
         let told = Arc::new(Told::new(marks));
         let counters = Arc::new(Counters::default());
+        let meter = Arc::new(Meter::default());
         let (readers_end, readers_ended) = watch::channel(());
         let readers = if readers.is_empty() {
             None
@@ -147,8 +152,12 @@ impl SqliteLedger {
             let readers = reader::spawn(readers, &readers_end);
             Some(readers.map_err(|error| unopened(no_thread(&error)))?)
         };
-        let (writer, queue) =
-            writer::Writer::new(connection, Arc::clone(&counters), Arc::clone(&told));
+        let (writer, queue) = writer::Writer::new(
+            connection,
+            Arc::clone(&counters),
+            Arc::clone(&told),
+            Arc::clone(&meter),
+        );
         let ledger = Self {
             path,
             writer: queue,
@@ -159,6 +168,7 @@ impl SqliteLedger {
             news: Arc::new(Semaphore::new(MAX_NEWS)),
             reads: Arc::new(Semaphore::new(MAX_READS)),
             counters,
+            meter,
             told,
             identity,
         };

@@ -9,7 +9,7 @@ use super::{
     sql,
     state::code,
 };
-use crate::call::{Call, CallId};
+use crate::call::{Call, CallId, CallState};
 
 /// A transaction.
 pub struct Session<'c> {
@@ -51,12 +51,14 @@ pub struct Mark {
     given: Given,
     firsts: Option<Firsts>,
     changes: u64,
+    moves: usize,
 }
 
 impl<'c> Session<'c> {
     /// Begins to make changes in a transaction that was begun.
     pub fn begin(connection: &'c Connection, cache: &'c mut Cache) -> Result<Self, Trouble> {
         cache.check(connection)?;
+        cache.tally.begin();
         let mut statement = connection.prepare_cached(sql::GIVEN)?;
         let given = statement
             .query_row((), |row| Ok(Given { newest: unsigned(row, 0)?, last_call: row.get(1)? }))?;
@@ -85,7 +87,8 @@ impl<'c> Session<'c> {
     /// Where a change begins.
     pub fn mark(&self, with_firsts: bool) -> Mark {
         let firsts = self.firsts.clone().filter(|_| with_firsts);
-        Mark { given: self.given, firsts, changes: self.connection.total_changes() }
+        let (changes, moves) = (self.connection.total_changes(), self.cache.tally.mark());
+        Mark { given: self.given, firsts, changes, moves }
     }
 
     /// Whether nothing was written since.
@@ -97,6 +100,7 @@ impl<'c> Session<'c> {
     pub fn back_to(&mut self, mark: Mark) {
         (self.given, self.firsts) = (mark.given, mark.firsts);
         self.cache.clear();
+        self.cache.tally.back_to(mark.moves);
     }
 
     /// A key for a new call: one more than the one before.
@@ -112,6 +116,7 @@ impl<'c> Session<'c> {
 
     /// Writes down how a call was recorded. Gives the number of the change.
     pub fn note_first(&mut self, key: i64, call: &Call) -> Result<u64, Trouble> {
+        self.cache.tally.recorded(call);
         self.given.newest += 1;
         let (number, state) = (self.given.newest, code(call.state));
         let fits = |firsts: &&mut Firsts| {
@@ -181,6 +186,11 @@ impl<'c> Session<'c> {
             self.cache.put(known.clone());
         }
         known.call
+    }
+
+    /// A call that was at this vendor in this state is counted where it is now.
+    pub fn moved(&mut self, vendor: &str, state: CallState, call: &Call) {
+        self.cache.tally.moved(vendor, state, call);
     }
 
     /// A call was changed past the session.

@@ -84,6 +84,14 @@ pub const OPEN_CALLS: &str = "SELECT call_id FROM calls \
 pub const CALLS_WITH_VENDOR: &str = "SELECT call_id, state FROM calls INDEXED BY calls_due \
      WHERE vendor = ?1 AND due IS NOT NULL";
 
+/// The states of the open calls that a vendor has, or may have.
+pub const STATES_WITH_VENDOR: &str = "SELECT state FROM calls INDEXED BY calls_due \
+     WHERE vendor = ?1 AND due IS NOT NULL AND state >= 3";
+
+/// The vendors and states of the calls that no vendor has yet.
+pub const VENDORS_OF_BEGUN: &str =
+    "SELECT vendor, state FROM calls INDEXED BY calls_begun WHERE state < 3";
+
 /// The next vendor who has open calls.
 pub const VENDOR_WITH_CALLS: &str = "SELECT vendor FROM calls INDEXED BY calls_due \
      WHERE due IS NOT NULL AND vendor > ?1 ORDER BY vendor LIMIT 1";
@@ -302,7 +310,7 @@ pub const COUNT_OPEN: &str = "SELECT count(*) FROM calls WHERE state < 10";
 pub const COUNT_WAITING: &str = "SELECT count(*) FROM calls WHERE state = 1";
 
 #[cfg(test)]
-pub const ALL: [&str; 69] = [
+pub const ALL: [&str; 71] = [
     INSERT_REQUEST,
     REQUEST,
     INSERT_CALL,
@@ -318,6 +326,8 @@ pub const ALL: [&str; 69] = [
     CALLS_OF_REFERENCE,
     OPEN_CALLS,
     CALLS_WITH_VENDOR,
+    STATES_WITH_VENDOR,
+    VENDORS_OF_BEGUN,
     VENDOR_WITH_CALLS,
     CALL_OF_KEY,
     KEY_OF_VENDOR_CALL,

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     cache::Cache,
     marks::{self, Marks, Told},
+    meter::{self, Meter, Tally},
     open::known_schema,
     pending::Change,
     reader::Read,
@@ -51,6 +53,7 @@ pub struct Counters {
 /// Starts the thread. `ended` is dropped when it has closed the connection.
 pub fn spawn(mut writer: Writer, ended: watch::Sender<()>) -> io::Result<()> {
     thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
+        writer.begin();
         while let Some(first) = writer.queue.blocking_recv() {
             writer.turn(first);
         }
@@ -64,6 +67,7 @@ pub fn spawn(mut writer: Writer, ended: watch::Sender<()>) -> io::Result<()> {
 /// The same within a task, without a thread: each commit is made at once, between two
 /// awaits.
 pub async fn run(mut writer: Writer, ended: watch::Sender<()>) {
+    writer.begin();
     while let Some(first) = writer.queue.recv().await {
         writer.turn(first);
     }
@@ -78,6 +82,7 @@ pub struct Writer {
     counters: Arc<Counters>,
     told: Arc<Told>,
     cache: Cache,
+    meter: Arc<Meter>,
     /// The last transaction failed because of the store.
     failing: bool,
 }
@@ -97,10 +102,19 @@ impl Writer {
         connection: Arc<Mutex<Connection>>,
         counters: Arc<Counters>,
         told: Arc<Told>,
+        meter: Arc<Meter>,
     ) -> (Self, mpsc::UnboundedSender<Message>) {
         let (sender, queue) = mpsc::unbounded_channel();
-        let cache = Cache::default();
-        (Self { connection, queue, counters, told, cache, failing: false }, sender)
+        let cache = Cache::counted(Tally::of(Arc::clone(&meter)));
+        (Self { connection, queue, counters, told, cache, meter, failing: false }, sender)
+    }
+
+    /// Before anything is written.
+    fn begin(&self) {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(trouble) = self.meter.count_open(&connection) {
+            meter::uncounted(trouble);
+        }
     }
 
     /// Does what is first in the queue, and with it whatever else waits.
@@ -152,7 +166,10 @@ impl Writer {
         if changes.is_empty() {
             return;
         }
-        match make_all(connection, &mut changes, &mut self.cache) {
+        let begun = Instant::now();
+        let made = make_all(connection, &mut changes, &mut self.cache);
+        self.meter.committed(changes.len(), begun.elapsed(), made.is_ok());
+        match made {
             Ok((outcomes, marks)) => {
                 self.told.tell(marks);
                 self.well(true);
@@ -208,6 +225,9 @@ impl Writer {
                 true
             }
         };
+        if kept {
+            self.cache.tally.committed();
+        }
         if !kept && take_lock(connection, true).is_ok() {
             LedgerError::Failed(error.to_string())
         } else {

@@ -84,6 +84,11 @@ impl std::fmt::Debug for Target {
 }
 
 impl Target {
+    /// Where it is. Not to be shown: there may be a credential in it.
+    pub fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
     /// Where a signal is to be sent. None unless an endpoint or the exporter is named, or if
     /// all is turned off; mistakes are added to those there are.
     pub fn read(

@@ -35,6 +35,7 @@ async fn a_commit_that_failed_is_certain_once_another_succeeds() {
         let error = ledger.record(request.clone()).await.unwrap_err();
         assert!(matches!(error, LedgerError::Failed(_)), "{error:?}");
         assert_eq!(exists(&ledger, &request).await, 0);
+        assert_eq!(ledger.meter.open_now().into_values().sum::<u64>(), 1, "the one before");
         assert_eq!(*ledger.newest().borrow(), 1);
         ledger.ready().await.unwrap();
         assert_eq!(ledger.record(request).await.unwrap(), Recorded::New);
@@ -93,6 +94,7 @@ async fn a_commit_that_can_be_seen_is_not_called_failed() {
     assert!(matches!(error, LedgerError::Uncertain(_)), "{error:?}");
     assert_eq!(exists(&ledger, &request).await, 2);
     assert_eq!(*ledger.newest().borrow(), 2);
+    assert_eq!(ledger.meter.open_now().into_values().collect::<Vec<_>>(), [2], "counted");
     let none: Option<fn(&mut rusqlite::hooks::Wal, _) -> _> = None;
     with_writer(&ledger, move |connection| connection.wal_hook(none).unwrap()).await;
     assert!(matches!(ledger.record(request).await, Ok(Recorded::Before(_))));

@@ -7,6 +7,7 @@ use crate::{
     call::{CallError, Cause, Dialed, Fallback, ReportedState},
     ledger::sqlite::{
         cache::Cache,
+        meter::Meter,
         pending::{Change, Make},
         session::Session,
         writer::make_all,
@@ -198,6 +199,9 @@ proptest! {
             }
             prop_assert_eq!(&outcomes[0], &outcomes[2]);
             prop_assert_eq!(&outcomes[1], &outcomes[3]);
+            let counted = Meter::default();
+            counted.count_open(&knowing).unwrap();
+            prop_assert_eq!(cache.tally.meter().open_now(), counted.open_now());
         }
     }
 }

@@ -58,6 +58,8 @@ fn no_statement_walks_through_a_table() {
             (sql::CALLS_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
             (sql::OPEN_CALLS, "COVERING INDEX calls_begun "),
             (sql::CALLS_WITH_VENDOR, "INDEX calls_due"),
+            (sql::STATES_WITH_VENDOR, "INDEX calls_due"),
+            (sql::VENDORS_OF_BEGUN, "INDEX calls_begun"),
             (sql::VENDOR_WITH_CALLS, "COVERING INDEX calls_due"),
             (sql::OPEN_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
             (sql::KEYS_OF_REQUEST, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),

@@ -1,0 +1,109 @@
+//! Whether it lives, and whether it takes calls.
+
+use std::sync::Arc;
+
+use dialplane::{
+    admin::{Bound, Desk, Limits},
+    gateway::Gateway,
+};
+use reqwest::Method;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+};
+
+use crate::{
+    house::{House, ask, get},
+    text,
+};
+
+#[tokio::test]
+async fn before_there_is_a_gateway_it_is_starting() {
+    let desk = Arc::new(Desk::default());
+    let bound = Bound::new("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(bound.serve(Arc::clone(&desk), async {
+        let _ = stopped.await;
+    }));
+    assert_eq!(get(address, "/livez").await.status, 200);
+    let ready = get(address, "/readyz").await;
+    assert_eq!((ready.status, ready.text.as_str()), (503, "starting\n"));
+    let told = text::read(&get(address, "/metrics").await.text, false);
+    assert_eq!(told["dialplane_ready"].samples.values().collect::<Vec<_>>(), [&0.0]);
+    assert_eq!(told["dialplane_build_info"].samples.len(), 1);
+
+    let house = House::start().await;
+    desk.opened(house.running.gateway().clone());
+    assert_eq!(get(address, "/readyz").await.status, 200);
+    // As soon as it begins to stop.
+    Gateway::stop(house.running.gateway());
+    let ready = get(address, "/readyz").await;
+    assert_eq!((ready.status, ready.text.as_str()), (503, "stopping\n"));
+    assert_eq!(get(address, "/livez").await.status, 200);
+    house.stop().await;
+    assert_eq!(get(address, "/livez").await.status, 200, "the last that ends");
+    drop(stop);
+    server.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told() {
+    let house = House::start().await;
+    let address = house.admin();
+    for (method, path, status) in [
+        (Method::GET, "/", 404),
+        (Method::POST, "/callbacks/mobtexting", 404),
+        (Method::GET, "/metrics/", 404),
+        (Method::GET, "/debug/pprof", 404),
+        (Method::POST, "/metrics", 405),
+        (Method::DELETE, "/readyz", 405),
+        (Method::HEAD, "/readyz", 200),
+        (Method::GET, "/livez?verbose", 200),
+    ] {
+        let answer = ask(address, method.clone(), path, "").await;
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    let verbose = get(address, "/readyz?verbose").await;
+    assert!(verbose.text.starts_with("ok\nversion "), "{}", verbose.text);
+    assert!(verbose.text.contains("\nvendor knovvu: breaker closed\n"), "{}", verbose.text);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_are_not_read() {
+    let house = House::start().await;
+    let mut stream = TcpStream::connect(house.admin()).await.unwrap();
+    let head = "GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn connections_are_bounded() {
+    let bound = Bound::new("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address();
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(bound.limited(limits).serve(Arc::default(), async {
+        let _ = stopped.await;
+    }));
+    let mut first = TcpStream::connect(address).await.unwrap();
+    let question = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut byte = [0];
+    first.write_all(question).await.unwrap();
+    first.read_exact(&mut byte).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(question).await.unwrap();
+    assert!(second.try_read(&mut byte).is_err(), "it waits for the first one to go");
+    drop(first);
+    second.read_exact(&mut byte).await.unwrap();
+    drop((second, stop));
+    server.await.unwrap();
+}
