@@ -28,34 +28,37 @@ use crate::{
     vendors::Vendor,
 };
 
-/// A configured vendor account.
+/// A configured vendor account, as it is from one reload to the next. What is in an `Arc` here
+/// outlives that: all versions of an account share it.
 #[derive(Debug)]
 pub struct Account {
     name: String,
     adapter: Arc<dyn Vendor>,
     pub(super) line: Arc<dyn Line>,
-    pub(super) tokens: TokenStore,
+    pub(super) tokens: Arc<TokenStore>,
     /// The calls it is being asked about.
-    pub(super) asking: Asking,
+    pub(super) asking: Arc<Asking>,
     /// When the next of its open calls is looked at.
-    pub(super) agenda: Agenda,
+    pub(super) agenda: Arc<Agenda>,
     /// When the next of its waiting calls is taken up.
-    pub(super) waiting: Agenda,
-    pub(super) pushes: Pushes,
+    pub(super) waiting: Arc<Agenda>,
+    pub(super) pushes: Arc<Pushes>,
     secrets: Vec<Secret>,
     turns: Arc<Semaphore>,
-    question_turns: Semaphore,
+    question_turns: Arc<Semaphore>,
     max_in_flight: u32,
     rate: Rate,
     /// Questions count as requests.
     pub(super) pace: Arc<Pace>,
     /// Where its calls wait for their turn.
-    pub(super) lane: Lane,
+    pub(super) lane: Arc<Lane>,
+    max_batch: usize,
+    max_delay: Duration,
     timeout: Duration,
     poll_interval: Duration,
     give_up_after: Duration,
-    health: RwLock<Health>,
-    breaker: Option<Breaker>,
+    health: Arc<RwLock<Health>>,
+    breaker: Option<Arc<Breaker>>,
 }
 
 /// The right to ask a vendor something now.
@@ -70,6 +73,10 @@ fn half(turns: u32) -> usize {
     (turns / 2).max(1) as usize
 }
 
+fn max_batch(config: &VendorConfig) -> usize {
+    config.adapter.capabilities().max_batch.max(1)
+}
+
 /// How a vendor does.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -80,29 +87,34 @@ pub struct Health {
 }
 
 impl Account {
-    pub(super) fn new(config: &VendorConfig, line: Arc<dyn Line>) -> Self {
-        Self {
+    /// One of which nothing is known yet.
+    pub(super) fn new(config: &VendorConfig, line: Arc<dyn Line>) -> Arc<Self> {
+        let account = Arc::new(Self {
             name: config.name.clone(),
             adapter: Arc::clone(&config.adapter),
             line,
-            tokens: TokenStore::default(),
-            asking: Asking::default(),
-            agenda: Agenda::default(),
-            waiting: Agenda::default(),
-            pushes: Pushes::default(),
+            tokens: Arc::default(),
+            asking: Arc::default(),
+            agenda: Arc::default(),
+            waiting: Arc::default(),
+            pushes: Arc::default(),
             secrets: config.secrets.clone(),
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
-            question_turns: Semaphore::new(half(config.max_in_flight)),
+            question_turns: Arc::new(Semaphore::new(half(config.max_in_flight))),
             max_in_flight: config.max_in_flight,
             rate: config.rate,
             pace: Arc::new(Pace::new(config.rate)),
-            lane: Lane::new(config),
+            lane: Arc::default(),
+            max_batch: max_batch(config),
+            max_delay: config.max_delay,
             timeout: config.link.timeout,
             poll_interval: config.poll_interval,
             give_up_after: config.give_up_after,
-            health: RwLock::default(),
-            breaker: config.breaker.map(|breaker| Breaker::new(&config.name, breaker)),
-        }
+            health: Arc::default(),
+            breaker: config.breaker.map(|breaker| Arc::new(Breaker::new(&config.name, breaker))),
+        });
+        account.lane.is_of(&account);
+        account
     }
 
     /// Its configured name.
@@ -141,6 +153,17 @@ impl Account {
     pub fn in_flight(&self) -> u32 {
         let free = u32::try_from(self.turns.available_permits()).unwrap_or(u32::MAX);
         self.max_in_flight.saturating_sub(free)
+    }
+
+    /// The most calls of one exchange.
+    pub(super) fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    /// How long calls wait at most for others that go with them; zero means that nothing goes
+    /// together.
+    pub(super) fn max_delay(&self) -> Duration {
+        self.max_delay
     }
 
     /// What it takes in a window of time.

@@ -136,7 +136,8 @@ impl Gateway {
             true
         });
         batch.calls = due;
-        let astray = held.iter().find(|call| !self.inner.routes.contains_key(&call.route));
+        let configured = self.configured();
+        let astray = held.iter().find(|call| configured.route(&call.route).is_none());
         if let Some(call) = astray {
             tracing::warn!(
                 route = call.route,
@@ -236,7 +237,8 @@ impl Gateway {
                 true => Owner::of_maybe_claimed(to, taken_up),
                 false => Owner::new(to, taken_up),
             };
-            let Some(account) = calls.first().and_then(|c| self.inner.accounts.get(&c.vendor))
+            let configured = self.configured();
+            let Some(account) = calls.first().and_then(|c| configured.account_or_gone(&c.vendor))
             else {
                 return;
             };

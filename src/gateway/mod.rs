@@ -3,8 +3,10 @@
 //! HTTP edge; nothing of gRPC.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU32, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -17,7 +19,7 @@ use watch::Hub;
 
 use crate::{
     call::RequestId,
-    config::{Config, Rate, Route, VendorConfig},
+    config::{Config, Rate, VendorConfig},
     http::{ClientError, Line, VendorClient},
     ledger::{Ledger, LedgerError},
 };
@@ -33,6 +35,7 @@ mod breaker;
 mod cancel;
 mod claim;
 mod clock;
+mod configured;
 mod create;
 mod deliver;
 mod dispatch;
@@ -67,6 +70,7 @@ pub use account::{Account, Health};
 pub use breaker::BreakerState;
 pub use cancel::Canceled;
 pub use clock::Clock;
+pub use configured::Configured;
 pub use create::Created;
 pub use deliver::Delivered;
 pub use failover::{Row as FailoverRow, TABLE as FAILOVER};
@@ -85,12 +89,9 @@ pub struct Gateway {
 
 #[derive(Debug)]
 struct Inner {
-    require_request_id: bool,
-    routes: BTreeMap<String, Route>,
-    accounts: BTreeMap<String, Arc<Account>>,
+    /// Replaced as a whole by a reload.
+    configured: RwLock<Arc<Configured>>,
     ledger: Arc<dyn Ledger>,
-    /// For how long what is over is kept.
-    retain: Duration,
     clock: Clock,
     /// When it was made, by both clocks.
     begun: (Instant, Timestamp),
@@ -103,6 +104,8 @@ struct Inner {
     in_flight: InFlight,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
+    /// What calls are taken up with: never the same twice, whoever takes them up.
+    tickets: AtomicU32,
     /// News that was kept, and dropped because its calls never became known.
     dropped_strays: AtomicU64,
 }
@@ -221,17 +224,11 @@ impl Gateway {
         let accounts = config
             .vendors
             .values()
-            .map(|vendor| {
-                let account = Account::new(vendor, line(vendor)?);
-                Ok((vendor.name.clone(), Arc::new(account)))
-            })
+            .map(|vendor| Ok((vendor.name.clone(), Account::new(vendor, line(vendor)?))))
             .collect::<Result<_, E>>()?;
         let inner = Inner {
-            require_request_id: config.server.require_request_id,
-            routes: config.routes.clone(),
-            accounts,
+            configured: RwLock::new(Arc::new(Configured::new(config, accounts))),
             ledger,
-            retain: config.retain,
             begun: (Instant::now(), clock.now()),
             clock,
             tasks: TaskTracker::new(),
@@ -239,24 +236,21 @@ impl Gateway {
             hub: Arc::default(),
             in_flight: InFlight::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            tickets: AtomicU32::new(0),
             dropped_strays: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The configured vendors, by name.
-    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
-        self.inner.accounts.values().map(AsRef::as_ref)
+    /// What is configured at this moment. Whoever looks more than once, and means one
+    /// configuration, looks at one of these.
+    pub fn configured(&self) -> Arc<Configured> {
+        Arc::clone(&self.inner.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The configured routes, by name.
-    pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.inner.routes.values()
-    }
-
-    /// Whether every request has to name itself, so that no repetition of it can be missed.
-    pub fn requires_request_id(&self) -> bool {
-        self.inner.require_request_id
+    /// The account of this name, if it is configured.
+    fn account(&self, name: &str) -> Option<Arc<Account>> {
+        self.configured().account(name).cloned()
     }
 
     /// Whether new calls would be taken.

@@ -44,11 +44,12 @@ impl Gateway {
                     "the gateway stopped while the call was being handed over, so the vendor may have it",
                 )
             };
+            let configured = self.configured();
             let news = calls.iter().map(|call| News {
                 call: call.id,
                 observation: Observation::Failed(error.clone()),
                 at,
-                due: Some(match self.inner.accounts.get(&call.vendor) {
+                due: Some(match configured.account(&call.vendor) {
                     Some(account) => account.look_in_doubt(call, &error, at),
                     None => at,
                 }),
@@ -87,7 +88,8 @@ impl Gateway {
     /// their plan. Those that have none wait on: the vendor may be back with the next start.
     async fn move_from_missing_vendors(&self) -> Result<(), GatewayError> {
         let mut missing = self.inner.ledger.waited_for().await?;
-        missing.retain(|vendor| !self.inner.accounts.contains_key(vendor));
+        let configured = self.configured();
+        missing.retain(|vendor| configured.account(vendor).is_none());
         if missing.is_empty() {
             return Ok(());
         }

@@ -31,7 +31,7 @@ impl Gateway {
     /// those who watch. Call it once, after
     /// [`Gateway::recover`].
     pub fn attend(&self) {
-        for account in self.inner.accounts.values() {
+        for account in self.configured().accounts.values() {
             let settler = self.clone().settle_account(Arc::clone(account));
             self.inner.tasks.spawn(settler);
             let scheduler = self.clone().take_up_what_waits(Arc::clone(account));

@@ -26,8 +26,8 @@ impl Gateway {
     /// counted, nor repetitions (of what is in doubt, or with another token): neither is
     /// recorded by when it was sent. Nothing is read where no account has a rate.
     pub(super) async fn count_what_was_sent(&self) -> Result<(), LedgerError> {
-        let accounts = self.inner.accounts.values().map(AsRef::as_ref);
-        let mut past = Past::new(accounts, self.inner.clock.now());
+        let configured = self.configured();
+        let mut past = Past::new(configured.accounts(), self.inner.clock.now());
         let mut until = match past.accounts.is_empty() {
             true => 0,
             false => *self.inner.ledger.newest().borrow(),

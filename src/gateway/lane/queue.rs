@@ -146,8 +146,8 @@ impl<W: Whole, C, O> Taken<W, C, O> {
     }
 }
 
-impl<W: Whole, C, O: Clone> Queue<W, C, O> {
-    pub(super) fn new() -> Self {
+impl<W, C, O> Default for Queue<W, C, O> {
+    fn default() -> Self {
         Self {
             lines: BTreeMap::new(),
             fronts: BTreeSet::new(),
@@ -159,7 +159,9 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
             parts: (0, 0),
         }
     }
+}
 
+impl<W: Whole, C, O: Clone> Queue<W, C, O> {
     pub(super) fn is_empty(&self) -> bool {
         self.entries == 0
     }
@@ -410,7 +412,7 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
                 Body::Parts { calls, owner } => parts.push((calls, owner)),
             }
         }
-        *self = Self::new();
+        *self = Self::default();
         (wholes, parts)
     }
 }
