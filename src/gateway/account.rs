@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     call::CallError,
-    config::{Rate, Secret, VendorConfig},
+    config::{Digests, Rate, Secret, VendorConfig},
     http::Line,
     vendors::Vendor,
 };
@@ -44,6 +44,7 @@ pub struct Account {
     pub(super) waiting: Arc<Agenda>,
     pub(super) pushes: Arc<Pushes>,
     secrets: Vec<Secret>,
+    digests: Digests,
     turns: Arc<Semaphore>,
     question_turns: Arc<Semaphore>,
     max_in_flight: u32,
@@ -73,6 +74,24 @@ fn half(turns: u32) -> usize {
     (turns / 2).max(1) as usize
 }
 
+fn resize(turns: &Arc<Semaphore>, before: usize, after: usize) {
+    if after >= before {
+        turns.add_permits(after - before);
+        return;
+    }
+    let fewer = before - after;
+    let owed = fewer.saturating_sub(turns.forget_permits(fewer));
+    let owed = u32::try_from(owed).unwrap_or(u32::MAX);
+    if owed > 0 {
+        let turns = Arc::clone(turns);
+        tokio::spawn(async move {
+            if let Ok(given_back) = turns.acquire_many_owned(owed).await {
+                given_back.forget();
+            }
+        });
+    }
+}
+
 fn max_batch(config: &VendorConfig) -> usize {
     config.adapter.capabilities().max_batch.max(1)
 }
@@ -99,6 +118,7 @@ impl Account {
             waiting: Arc::default(),
             pushes: Arc::default(),
             secrets: config.secrets.clone(),
+            digests: config.digests,
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             question_turns: Arc::new(Semaphore::new(half(config.max_in_flight))),
             max_in_flight: config.max_in_flight,
@@ -115,6 +135,75 @@ impl Account {
         });
         account.lane.is_of(&account);
         account
+    }
+
+    /// The same account, as it is configured now. Nothing goes by it before
+    /// [`super::Gateway::reload`] has put it in its place.
+    pub(super) fn renewed(&self, config: &VendorConfig, line: Arc<dyn Line>) -> Arc<Self> {
+        let is_there_still = self.digests.address == config.digests.address;
+        let breaker = config.breaker.map(|settings| match &self.breaker {
+            Some(breaker) if is_there_still => {
+                breaker.set(settings);
+                Arc::clone(breaker)
+            }
+            _ => Arc::new(Breaker::new(&config.name, settings)),
+        });
+        let tokens = match self.has_access_of(config) {
+            true => Arc::clone(&self.tokens),
+            false => Arc::default(),
+        };
+        Arc::new(Self {
+            name: config.name.clone(),
+            adapter: Arc::clone(&config.adapter),
+            line,
+            tokens,
+            asking: Arc::clone(&self.asking),
+            agenda: Arc::clone(&self.agenda),
+            waiting: Arc::clone(&self.waiting),
+            pushes: Arc::clone(&self.pushes),
+            secrets: config.secrets.clone(),
+            digests: config.digests,
+            turns: Arc::clone(&self.turns),
+            question_turns: Arc::clone(&self.question_turns),
+            max_in_flight: config.max_in_flight,
+            rate: config.rate,
+            pace: Arc::clone(&self.pace),
+            lane: Arc::clone(&self.lane),
+            max_batch: max_batch(config),
+            max_delay: config.max_delay,
+            timeout: config.link.timeout,
+            poll_interval: config.poll_interval,
+            give_up_after: config.give_up_after,
+            health: Arc::clone(&self.health),
+            breaker,
+        })
+    }
+
+    /// Configured as it was.
+    pub(super) fn is_as(&self, config: &VendorConfig) -> bool {
+        self.digests == config.digests
+    }
+
+    /// It is sent the same in the same way as before, however much of it.
+    pub(super) fn has_access_of(&self, config: &VendorConfig) -> bool {
+        self.digests.access == config.digests.access
+    }
+
+    /// Takes as many exchanges at a time as it is configured for, where `before` were. What is
+    /// under way beyond that goes on, and nothing new begins until it is over.
+    pub(super) fn resize_turns(&self, before: u32) {
+        resize(&self.turns, before as usize, self.max_in_flight as usize);
+        resize(&self.question_turns, half(before), half(self.max_in_flight));
+    }
+
+    /// It is not configured any more: nothing is sent to it, and nobody asks it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lane.is_gone()
+    }
+
+    /// An exchange would be let through to it now: its breaker is not open.
+    pub fn is_let_through(&self) -> bool {
+        self.shut_for().is_none()
     }
 
     /// Its configured name.

@@ -123,6 +123,10 @@ impl Gateway {
                 // The claim says so.
                 Some(Observation::Expired) => return false,
                 Some(observation) => observation,
+                None if batch.account.is_gone() => match self.held_while_gone(call, at) {
+                    None => return false,
+                    Some(observation) => observation,
+                },
                 None => {
                     let taken_up = owners.of(call.id).is_some_and(|owner| owner.taken_up);
                     match self.held_while_shut(&batch.account, call, taken_up, at) {

@@ -67,21 +67,8 @@ impl Gateway {
     fn whole(&self, fresh: &Fresh) -> Option<(Arc<Account>, Group)> {
         let first = fresh.in_hand().next()?;
         let account = fresh.prepared.configured.account(&first.vendor)?;
-        let adapter = account.adapter();
-        let name = adapter.group(&first.order);
-        let alike = |call: &Call| call.vendor == first.vendor && adapter.group(&call.order) == name;
-        let count = fresh.waiting_calls();
-        let most = account.rate().calls.map_or(usize::MAX, |limit| limit as usize);
-        if count > account.max_batch().min(most) || !fresh.in_hand().all(alike) {
-            return None;
-        }
-        if count > 1 {
-            let all: Vec<_> = fresh.in_hand().map(outgoing).collect();
-            if adapter.batches(&all).len() > 1 {
-                return None;
-            }
-        }
-        Some((Arc::clone(account), Group { name: name.into(), apart: None }))
+        let name = account.group_of(fresh)?;
+        Some((Arc::clone(account), Group { name, apart: None }))
     }
 
     /// Records requests whose calls go in one exchange, and hands them over.
@@ -305,5 +292,27 @@ impl Gateway {
             }
         }
         batches
+    }
+}
+
+impl Account {
+    /// The group of a request's calls, if all of them go to it in one exchange.
+    pub(super) fn group_of(&self, fresh: &Fresh) -> Option<Arc<str>> {
+        let first = fresh.in_hand().next()?;
+        let adapter = self.adapter();
+        let name = adapter.group(&first.order);
+        let alike = |call: &Call| call.vendor == self.name() && adapter.group(&call.order) == name;
+        let count = fresh.waiting_calls();
+        let most = self.rate().calls.map_or(usize::MAX, |limit| limit as usize);
+        if count > self.max_batch().min(most) || !fresh.in_hand().all(alike) {
+            return None;
+        }
+        if count > 1 {
+            let all: Vec<_> = fresh.in_hand().map(outgoing).collect();
+            if adapter.batches(&all).len() > 1 {
+                return None;
+            }
+        }
+        Some(name.into())
     }
 }

@@ -46,6 +46,9 @@ impl Gateway {
     pub(super) async fn place(&self, batch: &mut Batch) -> Vec<Observation> {
         let Batch { account, calls, written, taken_up, grant, .. } = batch;
         let paced = &mut grant.paced;
+        if account.is_gone() {
+            return self.all_while_gone(account, calls, taken_up);
+        }
         // Before the token: that is asked for at the vendor's as well. Where nothing is sent
         // after all it is given back.
         let pass = match account.enter() {

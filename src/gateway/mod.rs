@@ -5,13 +5,16 @@
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU32, AtomicU64},
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch as watch_channel},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use idempotency::InFlight;
@@ -43,6 +46,7 @@ mod exchange;
 mod failover;
 mod fault;
 mod fresh;
+mod gone;
 mod idempotency;
 mod insist;
 mod lane;
@@ -53,6 +57,7 @@ mod pace;
 mod prepare;
 mod pushes;
 mod recover;
+mod reload;
 mod resend;
 mod results;
 mod retain;
@@ -78,6 +83,7 @@ pub use idempotency::{Announced, Looked};
 pub use prepare::{CreateOrder, Draft, Prepared};
 pub use pushes::PushCounts;
 pub use recover::Recovery;
+pub use reload::{Changes, Named};
 pub use results::{Results, ResultsQuery, Warning};
 pub use watch::{Next, Watch};
 
@@ -104,6 +110,11 @@ struct Inner {
     in_flight: InFlight,
     /// Calls that may wait for their turn, so that memory stays bounded.
     waiting: Arc<Semaphore>,
+    /// One reload at a time; who waits for one hears of each.
+    reloading: tokio::sync::Mutex<()>,
+    reloads: watch_channel::Sender<u64>,
+    /// [`Gateway::attend`] was called.
+    attended: AtomicBool,
     /// What calls are taken up with: never the same twice, whoever takes them up.
     tickets: AtomicU32,
     /// News that was kept, and dropped because its calls never became known.
@@ -236,6 +247,9 @@ impl Gateway {
             hub: Arc::default(),
             in_flight: InFlight::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            reloading: tokio::sync::Mutex::default(),
+            reloads: watch_channel::Sender::new(0),
+            attended: AtomicBool::new(false),
             tickets: AtomicU32::new(0),
             dropped_strays: AtomicU64::new(0),
         };

@@ -37,6 +37,8 @@ struct State {
     /// Of the requests, those that are questions: half of them at most, so that calls find
     /// room.
     questions: Option<Allowance>,
+    /// Taken and not over, of each: a limit may come while it is under way.
+    out: Out,
     rests_until: Option<Instant>,
     /// What those wait for who send something once more, in their order. Whoever comes later
     /// leaves room for the first of them.
@@ -44,6 +46,14 @@ struct State {
     next_repetition: u64,
     /// How often in a row it was too fast.
     too_fast: u32,
+}
+
+/// What is under way, limited or not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Out {
+    calls: u64,
+    requests: u64,
+    questions: u64,
 }
 
 /// The right to send one request. It counts from when it was given: until one window after
@@ -66,12 +76,62 @@ impl Pace {
             calls: allowance(rate.calls),
             requests: allowance(rate.requests),
             questions: allowance(rate.requests.map(|limit| limit.div_ceil(2))),
+            out: Out::default(),
             rests_until: None,
             repetitions: VecDeque::new(),
             next_repetition: 0,
             too_fast: 0,
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Another rate from now on. What was sent counts on, and so does what is under way. Says
+    /// whether more may count than is known here, of a limit that is new or of a longer
+    /// window: then nothing more is sent until [`Pace::known`].
+    pub(super) fn set_rate(&self, rate: Rate) -> bool {
+        let mut state = self.state();
+        let out = state.out;
+        let set = |allowance: &mut Option<Allowance>, limit: Option<u32>, out| {
+            let Some(limit) = limit else {
+                *allowance = None;
+                return false;
+            };
+            match allowance {
+                Some(allowance) => allowance.set(limit, rate.per),
+                None => {
+                    *allowance = Some(Allowance::unknown(limit, rate.per, out));
+                    true
+                }
+            }
+        };
+        let calls = set(&mut state.calls, rate.calls, out.calls);
+        let requests = set(&mut state.requests, rate.requests, out.requests);
+        // The limit of all requests is theirs, too, and nobody records when they were asked.
+        let limit = rate.requests.map(|limit| limit.div_ceil(2));
+        set(&mut state.questions, limit, out.questions);
+        state.questions.iter_mut().for_each(|own| own.known(0, Instant::now()));
+        // More than may ever go at once count as that.
+        let most = state.calls.as_ref().map_or(u64::MAX, Allowance::limit);
+        state.repetitions.iter_mut().for_each(|(_, calls)| *calls = (*calls).min(most));
+        drop(state);
+        self.changed.notify_waiters();
+        calls || requests
+    }
+
+    /// What was sent so far within a window is not known, and counts.
+    pub(super) fn forget(&self, rate: Rate) {
+        let unknown = |limit: Option<u32>| limit.map(|l| Allowance::unknown(l, rate.per, 0));
+        let mut state = self.state();
+        (state.calls, state.requests) = (unknown(rate.calls), unknown(rate.requests));
+    }
+
+    /// As much was sent within the last window, at most, by what the ledger tells.
+    pub(super) fn known(&self, calls: usize, requests: usize, now: Instant) {
+        let mut state = self.state();
+        state.calls.iter_mut().for_each(|allowance| allowance.known(count(calls), now));
+        state.requests.iter_mut().for_each(|allowance| allowance.known(count(requests), now));
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// Ready once there may be more room than is known now.
@@ -124,15 +184,15 @@ impl Pace {
             state.requests.iter_mut().for_each(|requests| requests.unsent(1));
             return None;
         }
+        state.out.calls = state.out.calls.saturating_add(calls);
+        state.out.requests = state.out.requests.saturating_add(1);
         Some(Paced { pace: Arc::clone(self), calls, requests: 1, is_question: false, sent: false })
     }
 
-    /// Counts what went out before a restart, as if it arrived now. Questions are not among it:
-    /// nobody records when they were asked.
-    pub(super) fn used(&self, calls: usize, requests: usize, now: Instant) {
-        let mut state = self.state();
-        state.calls.iter_mut().for_each(|allowance| allowance.used(count(calls), now));
-        state.requests.iter_mut().for_each(|allowance| allowance.used(count(requests), now));
+    /// Of nothing, which counts for nothing.
+    pub(super) fn nothing(self: &Arc<Self>) -> Paced {
+        let pace = Arc::clone(self);
+        Paced { pace, calls: 0, requests: 0, is_question: false, sent: false }
     }
 
     /// Waits until one more question may be sent, and counts it.
@@ -148,6 +208,8 @@ impl Pace {
                     for allowance in state.of_a_question() {
                         allowance.take(1, now);
                     }
+                    state.out.requests = state.out.requests.saturating_add(1);
+                    state.out.questions = state.out.questions.saturating_add(1);
                     return Paced {
                         pace: Arc::clone(self),
                         calls: 0,
@@ -263,13 +325,7 @@ impl Paced {
     pub(super) async fn again(&mut self) {
         let pace = Arc::clone(&self.pace);
         let calls = usize::try_from(self.calls).unwrap_or(usize::MAX);
-        let none = Self {
-            pace: Arc::clone(&pace),
-            calls: 0,
-            requests: 0,
-            is_question: false,
-            sent: false,
-        };
+        let none = pace.nothing();
         // It is over before the next one is waited for, which may need its room.
         drop(std::mem::replace(self, none));
         *self = pace.again(calls).await;
@@ -280,7 +336,10 @@ impl Paced {
         let calls = count(calls);
         let Some(fewer) = self.calls.checked_sub(calls).filter(|fewer| *fewer > 0) else { return };
         self.calls = calls;
-        self.pace.state().calls.iter_mut().for_each(|allowance| allowance.unsent(fewer));
+        let mut state = self.pace.state();
+        state.out.calls = state.out.calls.saturating_sub(fewer);
+        state.calls.iter_mut().for_each(|allowance| allowance.unsent(fewer));
+        drop(state);
         self.pace.changed.notify_waiters();
     }
 }
@@ -294,7 +353,10 @@ impl Drop for Paced {
         };
         state.calls.iter_mut().for_each(|allowance| over(allowance, self.calls));
         state.requests.iter_mut().for_each(|allowance| over(allowance, self.requests));
+        state.out.calls = state.out.calls.saturating_sub(self.calls);
+        state.out.requests = state.out.requests.saturating_sub(self.requests);
         if self.is_question {
+            state.out.questions = state.out.questions.saturating_sub(1);
             state.questions.iter_mut().for_each(|allowance| over(allowance, 1));
         }
         drop(state);
@@ -374,16 +436,57 @@ mod tests {
     async fn what_went_out_before_a_restart_counts_for_one_window() {
         let pace = pace(Some(10), Some(3));
         let now = Instant::now();
-        pace.used(4, 1, now);
+        pace.known(4, 1, now);
         assert_eq!(pace.room(1, now), Ok(6));
         assert!(send(&pace, 1) && send(&pace, 1) && !send(&pace, 1), "three requests by now");
-        pace.used(1_000, 1_000, now);
+        pace.known(1_000, 1_000, now);
         assert_eq!(pace.room(1, now), Err(now + MINUTE));
         sleep(MINUTE).await;
         assert_eq!(pace.room(1, Instant::now()), Ok(10));
         let unlimited = self::pace(None, None);
-        unlimited.used(1_000, 1_000, now);
+        unlimited.known(1_000, 1_000, now);
         assert!(send(&unlimited, 1_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_rate_counts_what_was_sent_and_what_is_under_way() {
+        let pace = pace(Some(10), None);
+        let now = Instant::now();
+        assert!(send(&pace, 4));
+        let mut under_way = pace.take(4, now).unwrap();
+        under_way.sent = true;
+        let rate = |calls, requests, per| Rate { calls, requests, per };
+        assert!(!pace.set_rate(rate(Some(9), None, MINUTE)));
+        assert_eq!(pace.room(1, now), Ok(1));
+        sleep(MINUTE).await;
+        let now = Instant::now();
+        assert_eq!(pace.room(1, now), Ok(5), "what is under way counts");
+        drop(under_way);
+        assert_eq!(pace.room(6, now), Err(now + MINUTE));
+        // A limit that is new: who is under way counts, and what went before has to be told.
+        let mut under_way = pace.take(1, now).unwrap();
+        under_way.sent = true;
+        assert!(pace.set_rate(rate(None, Some(3), MINUTE)));
+        assert!(pace.room(1, now).is_err());
+        pace.known(0, 1, now);
+        assert!(send(&pace, 7) && !send(&pace, 1));
+        drop(under_way);
+        sleep(MINUTE).await;
+        assert!(send(&pace, 1) && send(&pace, 1) && send(&pace, 1) && !send(&pace, 1));
+        assert!(!pace.set_rate(rate(None, None, MINUTE)) && send(&pace, 1_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_to_go_once_more_gives_way_to_a_lower_rate() {
+        let pace = pace(Some(10), None);
+        assert!(send(&pace, 10));
+        let waits = tokio::spawn({
+            let pace = Arc::clone(&pace);
+            async move { pace.again(8).await.calls }
+        });
+        tokio::task::yield_now().await;
+        assert!(!pace.set_rate(Rate { calls: Some(2), requests: None, per: MINUTE }));
+        assert_eq!(waits.await.unwrap(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,9 @@ use crate::gateway::{
     fresh::Fresh,
 };
 
+/// Calls of a vendor that is gone that are given away together.
+const AT_ONCE: usize = 500;
+
 /// What is to be done in a lane.
 enum Step {
     /// These go now.
@@ -177,6 +180,15 @@ impl Account {
             drop(state);
             return current.step(turn, now);
         }
+        if self.is_gone() {
+            // Nothing of it is sent, so there is nothing to wait for.
+            state.gathers = false;
+            let Some(taken) = state.queue.take(AT_ONCE, true) else {
+                state.driven = false;
+                return Step::Over;
+            };
+            return Step::Go(taken, self.sent_off(&mut state, None, self.pace.nothing()));
+        }
         let max_batch = self.max_batch();
         state.gathers = false;
         let Some(front) = state.queue.front(max_batch) else {
@@ -202,7 +214,7 @@ impl Account {
             state.queue.give_back(rest);
         }
         match self.pace.take(taken.calls(), now) {
-            Some(paced) => Step::Go(taken, self.sent_off(&mut state, turn, paced)),
+            Some(paced) => Step::Go(taken, self.sent_off(&mut state, Some(turn), paced)),
             // Somebody asked a question in between.
             None => {
                 state.queue.give_back(taken);

@@ -44,6 +44,8 @@ pub(super) struct Lane {
     state: Mutex<State>,
     /// Somebody has to look again.
     changed: Notify,
+    /// The account is not configured any more: what waits is given away, or held.
+    gone: AtomicBool,
     next_apart: AtomicU32,
 }
 
@@ -52,8 +54,6 @@ struct State {
     queue: Waiting,
     /// The account as it is configured now: what waits here was grouped by that.
     account: Weak<Account>,
-    /// The account is not configured any more.
-    is_gone: bool,
     /// A task drives the lane.
     driven: bool,
     /// It rests until others came, or until then.
@@ -66,8 +66,8 @@ struct State {
 /// The right to send one exchange now.
 #[derive(Debug)]
 pub(super) struct Grant {
-    /// Held for as long as the exchange takes.
-    pub turn: OwnedSemaphorePermit,
+    /// Held for as long as the exchange takes; none where nothing is sent.
+    pub turn: Option<OwnedSemaphorePermit>,
     pub paced: Paced,
     /// Held until all is recorded.
     pub under_way: UnderWay,
@@ -166,7 +166,12 @@ impl Drop for Owners {
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), next_apart: AtomicU32::new(1) }
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            gone: AtomicBool::new(false),
+            next_apart: AtomicU32::new(1),
+        }
     }
 }
 
@@ -174,6 +179,34 @@ impl Lane {
     /// From now on it is this account's.
     pub(super) fn is_of(&self, account: &Arc<Account>) {
         self.state().account = Arc::downgrade(account);
+    }
+
+    /// The account is another from now on, or it is configured again. What waits is grouped by
+    /// it, and what does not fit into one of its exchanges any more comes back, with its
+    /// tickets.
+    pub(super) fn goes_to(&self, account: &Arc<Account>) -> Vec<(i64, Fresh)> {
+        let mut state = self.state();
+        state.account = Arc::downgrade(account);
+        self.gone.store(false, Ordering::SeqCst);
+        let unfit = state.queue.regroup(
+            |fresh| account.group_of(fresh),
+            |call| account.adapter().group(&call.order).into(),
+        );
+        drop(state);
+        self.changed.notify_one();
+        unfit
+    }
+
+    /// The account is not configured any more.
+    pub(super) fn is_left(&self) {
+        let state = self.state();
+        self.gone.store(true, Ordering::SeqCst);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -253,17 +286,21 @@ impl Account {
     }
 
     fn grant(self: &Arc<Self>, state: &mut State, calls: usize, now: Instant) -> Option<Grant> {
-        if !state.queue.is_empty() || !state.is_of(self) || state.gathers(self, calls) {
+        if !state.queue.is_empty()
+            || !state.is_of(self)
+            || self.is_gone()
+            || state.gathers(self, calls)
+        {
             return None;
         }
         let turn = self.try_turn()?;
-        Some(self.sent_off(state, turn, self.pace.take(calls, now)?))
+        Some(self.sent_off(state, Some(turn), self.pace.take(calls, now)?))
     }
 
     fn sent_off(
         self: &Arc<Self>,
         state: &mut State,
-        turn: OwnedSemaphorePermit,
+        turn: Option<OwnedSemaphorePermit>,
         paced: Paced,
     ) -> Grant {
         state.under_way += 1;
