@@ -36,6 +36,7 @@ mod line;
 mod list;
 mod panics;
 mod regret;
+mod reloads;
 mod rng;
 mod stop;
 mod timing;
