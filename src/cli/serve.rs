@@ -2,28 +2,75 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{WRONG_INPUT, asked_to_stop, check::callback_warnings, fail, start};
-use crate::config::Config;
+use super::{
+    Running, WRONG_INPUT, check::callback_warnings, fail, signals::Signals, start, watched::Watched,
+};
+use crate::{
+    config::{Config, ConfigError},
+    gateway::Changes,
+};
+
+/// What happens while the gateway serves.
+enum Event {
+    Broken(Option<String>),
+    End,
+    Reload,
+}
 
 pub(super) async fn run(path: &Path) -> ExitCode {
-    let config = match Config::load(path) {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(format!("can't listen to signals: {error}"), 1),
+    };
+    let (config, mut watched) = Watched::read(path);
+    let config = match config {
         Ok(config) => config,
         Err(error) => return fail(error, WRONG_INPUT),
     };
     if let Some(address) = config.server.admin {
         tracing::warn!(%address, "server.admin is configured, and not served by this version yet");
     }
-    for warning in callback_warnings(&config) {
-        tracing::warn!("{warning}");
-    }
+    warn_of_callbacks(&config);
     let mut running = match start(&config).await {
         Ok(running) => running,
         Err(error) => return fail(error, 1),
     };
+    tell_of(&config, &running);
+    let broken = loop {
+        let event = tokio::select! {
+            error = running.broken() => Event::Broken(error.map(|error| error.to_string())),
+            is_end = signals.any() => if is_end { Event::End } else { Event::Reload },
+            () = watched.changed() => Event::Reload,
+        };
+        match event {
+            Event::Reload => reload(&mut running, &mut watched).await,
+            Event::Broken(reason) => break Some(reason),
+            Event::End => break None,
+        }
+    };
+    if let Some(reason) = broken {
+        running.stop().await;
+        return fail(reason.unwrap_or_else(|| "the gRPC server ended".to_owned()), 1);
+    }
+    tracing::info!("stopping: finishing what is under way; once more ends it at once");
+    tokio::select! {
+        () = running.stop() => {}
+        () = signals.end() => {
+            tracing::warn!("ended at once: what is under way is unconfirmed with the next start");
+            // Nothing is waited for, not even for what a runtime waits for when it is dropped.
+            std::process::exit(1);
+        }
+    }
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+fn tell_of(config: &Config, running: &Running) {
     let recovery = running.recovery();
     tracing::info!(
         address = %running.address(),
         ledger = config.ledger,
+        vendors = config.vendors.len(),
         routes = config.routes.len(),
         unconfirmed = recovery.unconfirmed,
         resumed = recovery.resumed,
@@ -32,17 +79,57 @@ pub(super) async fn run(path: &Path) -> ExitCode {
     if let Some(address) = running.callbacks() {
         tracing::info!(%address, "taking callbacks");
     }
-    let broken = tokio::select! {
-        error = running.broken() => Some(error),
-        () = asked_to_stop() => None,
-    };
-    if let Some(error) = broken {
-        running.stop().await;
-        let reason = error.map_or_else(|| "the gRPC server ended".to_owned(), |e| e.to_string());
-        return fail(reason, 1);
+}
+
+fn warn_of_callbacks(config: &Config) {
+    for warning in callback_warnings(config) {
+        tracing::warn!("{warning}");
     }
-    tracing::info!("stopping: finishing what is under way");
-    running.stop().await;
-    tracing::info!("stopped");
-    ExitCode::SUCCESS
+}
+
+/// Reads the configuration again. A bad one changes nothing.
+async fn reload(running: &mut Running, watched: &mut Watched) {
+    let Some((config, next)) = watched.read_again().await else {
+        tracing::error!("the configuration could not be read; the one in force stays");
+        return;
+    };
+    *watched = next;
+    let config = match config {
+        Ok(config) => config,
+        Err(ConfigError::Wrong(problems)) => {
+            for problem in problems.list() {
+                tracing::error!(%problem, "a mistake in the configuration");
+            }
+            tracing::error!("the configuration is refused; the one in force stays");
+            return;
+        }
+        Err(error) => {
+            tracing::error!(%error, "the configuration is not there; the one in force stays");
+            return;
+        }
+    };
+    match running.reload(&config).await {
+        Ok(changes) => {
+            tell(&changes);
+            if !changes.is_empty() {
+                warn_of_callbacks(&config);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "the configuration is refused; the one in force stays");
+        }
+    }
+}
+
+fn tell(changes: &Changes) {
+    if !changes.pending.is_empty() {
+        let keys = changes.pending.join(", ");
+        tracing::warn!(keys, "changed, and left as they were: they take a restart");
+    }
+    tracing::info!(
+        vendors = %changes.vendors,
+        routes = %changes.routes,
+        settings = changes.settings.join(", "),
+        "reloaded: + is new, ~ is other than before, - is gone",
+    );
 }

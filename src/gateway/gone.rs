@@ -23,8 +23,8 @@ use crate::{
     },
 };
 
-/// How long a call is held each time whose vendor is not configured any more.
-const UNTIL_VENDOR_IS_BACK: Duration = Duration::from_secs(5 * 60);
+/// How long a call is held, or put off, each time whose vendor is not configured any more.
+pub(super) const UNTIL_VENDOR_IS_BACK: Duration = Duration::from_secs(5 * 60);
 /// How often calls are looked at, and when they are given up on, of a vendor whose
 /// configuration nobody remembers: the longest that any kind has by default.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

@@ -103,6 +103,8 @@ struct Inner {
     begun: (Instant, Timestamp),
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
+    /// It is about to stop, and takes new calls still.
+    leaving: CancellationToken,
     /// Told to whoever waits for something that may never come.
     stopping: CancellationToken,
     hub: Arc<Hub>,
@@ -243,6 +245,7 @@ impl Gateway {
             begun: (Instant::now(), clock.now()),
             clock,
             tasks: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             stopping: CancellationToken::new(),
             hub: Arc::default(),
             in_flight: InFlight::default(),
@@ -267,12 +270,13 @@ impl Gateway {
         self.configured().account(name).cloned()
     }
 
-    /// Whether new calls would be taken.
+    /// Whether whoever has calls had better bring them here. Not so any more once the gateway is
+    /// about to stop, though it takes calls for a while.
     ///
     /// # Errors
     /// With what is in the way.
     pub async fn ready(&self) -> Result<(), GatewayError> {
-        if self.inner.tasks.is_closed() {
+        if self.inner.tasks.is_closed() || self.inner.leaving.is_cancelled() {
             return Err(GatewayError::Stopping);
         }
         Ok(self.inner.ledger.ready().await?)
@@ -283,9 +287,20 @@ impl Gateway {
         self.inner.tasks.is_closed()
     }
 
+    /// Says that it is about to stop. Calls are still taken, for those who have not heard of it.
+    pub fn leave(&self) {
+        self.inner.leaving.cancel();
+    }
+
+    /// Ready once it is about to stop.
+    pub async fn leaving(&self) {
+        self.inner.leaving.cancelled().await;
+    }
+
     /// Takes no new calls from now on. Exchanges under way go on to their end; calls that
     /// wait for their turn stay as recorded, for the next start.
     pub fn stop(&self) {
+        self.inner.leaving.cancel();
         self.inner.tasks.close();
         self.inner.stopping.cancel();
     }

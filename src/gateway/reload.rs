@@ -22,6 +22,8 @@ pub struct Changes {
     pub routes: Named,
     /// Keys of other sections.
     pub settings: Vec<&'static str>,
+    /// Keys that are other than before, and go by what they were until the next start.
+    pub pending: Vec<&'static str>,
 }
 
 /// Names of what is new, other than it was, and not there any more; in order.
@@ -36,7 +38,7 @@ pub struct Named {
 }
 
 impl Changes {
-    /// Nothing is other than before.
+    /// Nothing was changed.
     pub fn is_empty(&self) -> bool {
         self.vendors.is_empty() && self.routes.is_empty() && self.settings.is_empty()
     }
@@ -170,10 +172,13 @@ impl Gateway {
         }
     }
 
-    /// Until the next reload.
-    pub(super) async fn reloaded(&self) {
-        // The sender is here.
-        let _ = self.inner.reloads.subscribe().changed().await;
+    /// Ready with the next reload after this was called.
+    pub fn reloaded(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut reloads = self.inner.reloads.subscribe();
+        async move {
+            // The gateway is gone otherwise.
+            let _ = reloads.changed().await;
+        }
     }
 }
 
@@ -191,6 +196,7 @@ impl Configured {
                 account.is_as(vendor)
             }),
             routes: Named::of(&self.routes, &config.routes, |before, now| before == now),
+            pending: Vec::new(),
             settings: settings.iter().filter(|(_, other)| *other).map(|(key, _)| *key).collect(),
         }
     }

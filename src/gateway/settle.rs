@@ -12,7 +12,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use super::{Gateway, account::Account, agenda::Agenda, resend::Resent, results::round};
+use super::{
+    Gateway, account::Account, agenda::Agenda, gone::UNTIL_VENDOR_IS_BACK, resend::Resent,
+    results::round,
+};
 use crate::{
     call::{Call, CallId, CallState, Observation, ReportedState},
     ledger::News,
@@ -193,6 +196,8 @@ impl Gateway {
                     // Somebody else asks, and will say when to look again.
                     None if account.asking.contains(call.id) => later(now, PAUSE),
                     None if let Some(Resent::Again(again)) = doubt => (*again).min(end),
+                    // It is asked about when its vendor is back, and not only in the end.
+                    None if is_gone => end.min(later(now, UNTIL_VENDOR_IS_BACK)),
                     // There is nothing to ask by, now or later, unless an id is learned.
                     None => end,
                 };
