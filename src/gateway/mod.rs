@@ -270,6 +270,17 @@ impl Gateway {
         self.configured().account(name).cloned()
     }
 
+    /// The account as it is configured by now, or was when it was configured last.
+    fn current(&self, account: &Arc<Account>) -> Arc<Account> {
+        let configured = self.configured();
+        Arc::clone(configured.account_or_gone(account.name()).unwrap_or(account))
+    }
+
+    /// It was not configured otherwise since.
+    fn is_current(&self, account: &Arc<Account>) -> bool {
+        Arc::ptr_eq(&self.current(account), account)
+    }
+
     /// Whether whoever has calls had better bring them here. Not so any more once the gateway is
     /// about to stop, though it takes calls for a while.
     ///

@@ -73,9 +73,7 @@ impl Gateway {
         let mut failures = 0;
         while !self.is_stopping() {
             // As it is configured by now.
-            if let Some(now) = self.configured().account_or_gone(account.name()) {
-                account = Arc::clone(now);
-            }
+            account = self.current(&account);
             // From here on whoever hands over a call wakes us; before, we would have read it.
             account.agenda.awake();
             let now = self.inner.clock.now();
@@ -167,6 +165,8 @@ impl Gateway {
             }
         }
         let now = self.inner.clock.now();
+        // What was configured otherwise meanwhile is for who goes by that.
+        let is_other = !self.is_current(account);
         let news: Vec<_> = calls
             .iter()
             .filter_map(|call| {
@@ -197,6 +197,7 @@ impl Gateway {
                     None if account.asking.contains(call.id) => later(now, PAUSE),
                     None if let Some(Resent::Again(again)) = doubt => (*again).min(end),
                     // It is asked about when its vendor is back, and not only in the end.
+                    None if is_other => later(now, PAUSE),
                     None if is_gone => end.min(later(now, UNTIL_VENDOR_IS_BACK)),
                     // There is nothing to ask by, now or later, unless an id is learned.
                     None => end,
