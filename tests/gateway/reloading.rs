@@ -143,7 +143,7 @@ async fn reloads_under_load_lose_nobody_and_dial_nobody_twice() {
         .map(|caller| {
             let (mut client, done) = (gateway.client.clone(), Arc::clone(&done));
             tokio::spawn(async move {
-                let mut failed = Vec::new();
+                let mut undialled = Vec::new();
                 for n in 0..EACH {
                     let number = number(caller * EACH + n);
                     let request =
@@ -151,19 +151,24 @@ async fn reloads_under_load_lose_nobody_and_dial_nobody_twice() {
                     match client.create_calls(request).await {
                         Ok(answer) => {
                             let call = &answer.into_inner().calls[0];
-                            assert_eq!(call.state(), CallState::Accepted, "{call:?}");
+                            // It was recorded, then its vendor went: it waits for it.
+                            if call.state() == CallState::Scheduled {
+                                undialled.push(number);
+                            } else {
+                                assert_eq!(call.state(), CallState::Accepted, "{call:?}");
+                            }
                         }
                         // Its vendor went while it waited, and it had no other.
                         Err(status) => {
                             let explained = Explained::of(&status);
                             assert_eq!(explained.info.reason, "VENDOR_NOT_CONFIGURED");
                             assert_eq!(explained.meta("dialed"), "no");
-                            failed.push(number);
+                            undialled.push(number);
                         }
                     }
                     done.fetch_add(1, SeqCst);
                 }
-                failed
+                undialled
             })
         })
         .collect();
@@ -173,17 +178,17 @@ async fn reloads_under_load_lose_nobody_and_dial_nobody_twice() {
         gateway.reload(&config(n)).await;
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
-    let mut failed = BTreeSet::new();
+    let mut undialled = BTreeSet::new();
     for caller in callers {
-        failed.extend(caller.await.unwrap().into_iter().map(|number| number[1..].to_owned()));
+        undialled.extend(caller.await.unwrap().into_iter().map(|number| number[1..].to_owned()));
     }
     gateway.stop().await;
     let received = one.received().into_iter().chain(two.received());
     let numbers: Vec<_> = received.filter_map(|request| dialled(&request)).collect();
     let distinct: BTreeSet<_> = numbers.iter().cloned().collect();
     assert_eq!(distinct.len(), numbers.len(), "nobody twice");
-    assert_eq!(distinct.len() + failed.len(), CALLERS * EACH);
-    assert!(distinct.is_disjoint(&failed));
+    assert_eq!(distinct.len() + undialled.len(), CALLERS * EACH);
+    assert!(distinct.is_disjoint(&undialled));
     assert!(n > 3, "{n} reloads");
     one.stop().await;
     two.stop().await;
@@ -221,8 +226,10 @@ async fn a_thousand_requests_under_way_are_answered_or_recorded_when_it_stops() 
         let recorded = again.results(query).await.unwrap().calls;
         match caller.await.unwrap() {
             Ok(answer) => {
-                placed += 1;
-                assert_eq!(recorded[0].call_id, answer.into_inner().calls[0].call_id);
+                let told = &answer.into_inner().calls[0];
+                assert_eq!(recorded[0].call_id, told.call_id);
+                // Others wait, and go after the next start.
+                placed += usize::from(told.state() == CallState::Accepted);
             }
             // The connection may have gone first.
             Err(status) => {

@@ -120,7 +120,9 @@ impl Wire {
         state.on_the_line += 1;
         self.count(&mut state, true);
         let (path, time) = (request.url.path(), state.time());
+        // What was never sent does not count.
         let is_order = request.method == Method::Post
+            && fate != Exchange::Refused
             && !path.contains("identity")
             && !path.contains("results")
             && !path.contains("status");
