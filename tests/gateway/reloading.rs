@@ -173,7 +173,9 @@ async fn reloads_under_load_lose_nobody_and_dial_nobody_twice() {
         })
         .collect();
     let mut n = 0;
-    while done.load(SeqCst) < CALLERS * EACH && !callers.iter().all(|caller| caller.is_finished()) {
+    while done.load(SeqCst) < CALLERS * EACH
+        && !callers.iter().all(tokio::task::JoinHandle::is_finished)
+    {
         n += 1;
         gateway.reload(&config(n)).await;
         tokio::time::sleep(Duration::from_millis(3)).await;
