@@ -109,7 +109,8 @@ impl Desk {
         let mut text = format!("{word}\n");
         if verbose {
             let _ = writeln!(text, "version {}", env!("CARGO_PKG_VERSION"));
-            for account in self.gateway.get().into_iter().flat_map(Gateway::accounts) {
+            let configured = self.gateway.get().map(Gateway::configured);
+            for account in configured.iter().flat_map(|configured| configured.accounts()) {
                 let state = match account.breaker() {
                     None => "no breaker",
                     Some(BreakerState::Closed) => "breaker closed",

@@ -29,7 +29,7 @@ impl CallApi {
         note_calls(request.calls.len());
         let spec_bytes = request.calls.iter().map(prost::Message::encoded_len).sum();
         let named = !request.request_id.is_empty();
-        let order = order(request, self.gateway.requires_request_id())?;
+        let order = order(request, self.gateway.configured().requires_request_id())?;
         let request_id = order.request_id.clone();
         if validate_only {
             let checked = self.check(order, named.then_some(&request_id));

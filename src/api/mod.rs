@@ -21,6 +21,7 @@ mod create;
 mod cursor;
 mod deadline;
 mod fingerprint;
+mod health;
 mod observe;
 mod page_token;
 mod parse;

@@ -6,12 +6,11 @@ use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Dura
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Server, server::TcpIncoming};
-use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
 
 use super::{
-    CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline, observe,
-    reflection,
+    CallApi, KEEP_ALIVE, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES, SuppressionApi, deadline, health,
+    observe, reflection,
 };
 use crate::{
     config::Listen,
@@ -22,8 +21,6 @@ use crate::{
     },
 };
 
-/// How often the ledger is asked whether it takes new calls.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// Streams that one connection may have open.
 const MAX_STREAMS: u32 = 1_024;
 /// Headers that one request may have, in bytes.
@@ -112,10 +109,9 @@ impl Bound {
         gateway: Gateway,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        // Known by name from the first moment on, and not healthy before the ledger was asked.
-        not_serving(&reporter).await;
-        let watch = tokio::spawn(watch_health(gateway.clone(), reporter.clone()));
+        let (health, watchman) = health::health(gateway.clone());
+        let watch = tokio::spawn(watchman.run());
+        let leaving = gateway.clone();
         let suppressions = SuppressionServiceServer::new(SuppressionApi::new(gateway.clone()))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -139,7 +135,7 @@ impl Bound {
         let stop = async {
             stop.await;
             // Whoever watches hears of it before the connection ends.
-            not_serving(&reporter).await;
+            leaving.leave();
         };
         let served = match self.socket {
             Socket::Tcp(listener) => {
@@ -173,35 +169,4 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         }
         bound => bound,
     }
-}
-
-/// Healthy is who takes new calls: the ledger is asked, again and again.
-async fn watch_health(gateway: Gateway, reporter: HealthReporter) {
-    let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
-    let mut told = None;
-    loop {
-        ticks.tick().await;
-        let ready = gateway.ready().await;
-        // Whoever watches hears of changes, and of nothing else.
-        if told.replace(ready.is_ok()) == Some(ready.is_ok()) {
-            continue;
-        }
-        match ready {
-            Ok(()) => {
-                reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
-                reporter.set_serving::<CallServiceServer<CallApi>>().await;
-                reporter.set_serving::<SuppressionServiceServer<SuppressionApi>>().await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "not ready for new calls");
-                not_serving(&reporter).await;
-            }
-        }
-    }
-}
-
-async fn not_serving(reporter: &HealthReporter) {
-    reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    reporter.set_not_serving::<CallServiceServer<CallApi>>().await;
-    reporter.set_not_serving::<SuppressionServiceServer<SuppressionApi>>().await;
 }

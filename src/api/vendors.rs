@@ -13,9 +13,10 @@ use crate::{
 
 impl CallApi {
     pub(super) fn vendors(&self) -> ListVendorsResponse {
+        let configured = self.gateway.configured();
         ListVendorsResponse {
-            vendors: self.gateway.accounts().map(vendor).collect(),
-            routes: self.gateway.routes().map(route).collect(),
+            vendors: configured.accounts().map(vendor).collect(),
+            routes: configured.routes().map(route).collect(),
         }
     }
 }

@@ -21,10 +21,12 @@ mod ledger;
 mod run;
 mod sandbox;
 mod serve;
+mod signals;
 mod suppress;
 mod table;
+mod watched;
 
-pub use run::{Running, StartError, start};
+pub use run::{ReloadError, Running, StartError, start};
 
 /// One gRPC service in front of many outbound-telephony vendors.
 #[derive(Debug, Parser)]

@@ -2,14 +2,19 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
 
 use crate::{
     admin::{self, Desk},
     api::{Bound, ServeError},
     callbacks,
-    config::{Config, Listen},
-    gateway::{Clock, Gateway, GatewayError, Recovery},
+    config::{Config, Listen, Server},
+    gateway::{Changes, Clock, Gateway, GatewayError, Recovery},
     http::ClientError,
     ledger::{
         Ledger, LedgerError,
@@ -33,7 +38,10 @@ pub struct Running {
     /// Kept until the very end: while this process may still send something, no other
     /// may take up what is left.
     tenancy: Tenancy,
-    drain: Duration,
+    server_config: Server,
+    ledger_url: String,
+    /// What the vendors' time-outs allow.
+    longest: Duration,
     address: Listen,
     recovery: Recovery,
     stop: oneshot::Sender<()>,
@@ -83,6 +91,17 @@ pub enum StartError {
     Recover(#[from] GatewayError),
 }
 
+/// Why a configuration was not put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A vendor's HTTP client can't be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A defect.
+    #[error("the configuration could not be put in place; see the log")]
+    Broken,
+}
+
 /// Builds the gateway and lets it serve.
 ///
 /// # Errors
@@ -113,14 +132,13 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         let _ = stopped.await;
     }));
     let callbacks = for_callbacks.map(|bound| Callbacks::start(bound, gateway.clone()));
-    let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
-    // A token may have to be fetched before, and all once more after a refusal.
-    let drain = longest.unwrap_or_default() * 4 + RECORDING;
     Ok(Running {
         gateway,
         ledger,
         tenancy,
-        drain,
+        server_config: config.server.clone(),
+        ledger_url: config.ledger.clone(),
+        longest: longest_exchange(config),
         address,
         recovery,
         stop,
@@ -128,6 +146,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         callbacks,
         admin,
     })
+}
+
+fn longest_exchange(config: &Config) -> Duration {
+    let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
+    // A token may have to be fetched before, and all once more after a refusal.
+    longest.unwrap_or_default() * 4
 }
 
 impl Admin {
@@ -188,15 +212,47 @@ impl Running {
         }
     }
 
-    /// Takes no more calls, finishes what is under way, closes the ledger.
+    /// Puts another configuration in the place of the one in force, as far as that goes without
+    /// a restart; [`Changes::pending`] names the rest.
+    ///
+    /// # Errors
+    /// When a vendor's HTTP client can't be built. Nothing is changed then.
+    pub async fn reload(&mut self, config: &Config) -> Result<Changes, ReloadError> {
+        let (gateway, next) = (self.gateway.clone(), config.clone());
+        let runtime = Handle::current();
+        // Certificates are read and clients built: nobody else is to wait for that.
+        let changes = spawn_blocking(move || runtime.block_on(gateway.reload(&next)));
+        let mut changes = changes.await.map_err(|_| ReloadError::Broken)??;
+        changes.pending = self.server_config.needs_restart(&config.server);
+        if self.ledger_url != config.ledger {
+            changes.pending.push("ledger.url");
+        }
+        let (server, next) = (&mut self.server_config, &config.server);
+        for (key, is_other) in [
+            ("server.drain", server.drain != next.drain),
+            ("server.drain_notice", server.drain_notice != next.drain_notice),
+        ] {
+            changes.settings.extend(is_other.then_some(key));
+        }
+        (server.drain, server.drain_notice) = (next.drain, next.drain_notice);
+        // What is under way may be of the one before.
+        self.longest = self.longest.max(longest_exchange(config));
+        Ok(changes)
+    }
+
+    /// Says that it is about to stop, takes calls for as long as it takes to hear of that, then
+    /// no more, finishes what is under way, closes the ledger.
     pub async fn stop(self) {
+        self.gateway.leave();
+        sleep(self.server_config.drain_notice).await;
+        let drain = self.server_config.drain.unwrap_or(self.longest + RECORDING);
         self.gateway.stop();
         let _ = self.stop.send(());
         let callbacks = self.callbacks.map(|callbacks| {
             let _ = callbacks.stop.send(());
             callbacks.server
         });
-        if timeout(self.drain, self.gateway.drained()).await.is_err() {
+        if timeout(drain, self.gateway.drained()).await.is_err() {
             tracing::warn!("exchanges under way were given up; their calls will be unconfirmed");
         }
         tokio::join!(end(self.server), async {

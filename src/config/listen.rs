@@ -1,10 +1,15 @@
 //! `[server]`: where the gateway listens.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use super::{Listen, Section, Server};
 
 const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50_051);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const TCP: &str = "an IP address and a port, such as \"127.0.0.1:8080\"";
 const TCP_OR_UNIX: &str =
     "an IP address and a port, such as \"127.0.0.1:50051\", or \"unix:/path/of/a/socket\"";
@@ -17,6 +22,8 @@ pub(super) fn read(section: Option<Section<'_>>) -> Server {
             callbacks: None,
             admin: None,
             require_request_id: false,
+            drain: None,
+            drain_notice: Duration::ZERO,
         };
     };
     let insecure = section.boolean("insecure").unwrap_or(false);
@@ -24,6 +31,9 @@ pub(super) fn read(section: Option<Section<'_>>) -> Server {
     let callbacks = address(&mut section, "callbacks", insecure);
     let admin = address(&mut section, "admin", insecure);
     let require_request_id = section.boolean("require_request_id").unwrap_or(false);
+
+    let drain = section.duration("drain", SECOND..=60 * MINUTE);
+    let drain_notice = section.duration("drain_notice", Duration::ZERO..=5 * MINUTE);
 
     let tcp = match &listen {
         Listen::Tcp(address) => Some(*address),
@@ -43,7 +53,8 @@ pub(super) fn read(section: Option<Section<'_>>) -> Server {
         }
     }
     section.finish();
-    Server { listen, callbacks, admin, require_request_id }
+    let drain_notice = drain_notice.unwrap_or_default();
+    Server { listen, callbacks, admin, require_request_id, drain, drain_notice }
 }
 
 fn listen(section: &mut Section<'_>, insecure: bool) -> Listen {

@@ -1,5 +1,6 @@
 //! The configuration: TOML into types, every mistake at once, each with its line.
 
+mod digest;
 mod duration;
 mod listen;
 mod model;
@@ -13,6 +14,7 @@ mod source;
 mod vendor;
 mod window;
 
+pub use digest::{Digest, Digests};
 pub use duration::show_duration;
 pub use model::{
     Breaker, Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Secret, duration::show_duration};
+use super::{Digests, Secret, duration::show_duration};
 use crate::{
     call::{CallerId, Script, Window},
     vendors::Vendor,
@@ -34,6 +34,26 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Whether a request without a request_id is refused.
     pub require_request_id: bool,
+    /// How long what is under way may take when the gateway stops; none means as long as the
+    /// vendors' time-outs allow.
+    pub drain: Option<Duration>,
+    /// How long calls are still taken once it is told that the gateway is about to stop.
+    pub drain_notice: Duration,
+}
+
+impl Server {
+    /// The keys of what takes a restart to be another.
+    pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
+        // Each is named, so that none is forgotten here.
+        let Self { listen, callbacks, admin, require_request_id: _, drain: _, drain_notice: _ } =
+            self;
+        let changed = [
+            ("server.listen", *listen != next.listen),
+            ("server.callbacks", *callbacks != next.callbacks),
+            ("server.admin", *admin != next.admin),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
 }
 
 /// An address to listen on.
@@ -63,6 +83,8 @@ pub struct VendorConfig {
     pub adapter: Arc<dyn Vendor>,
     /// Every credential of its section: none of them is ever repeated.
     pub secrets: Vec<Secret>,
+    /// Tell it from what it was before.
+    pub digests: Digests,
     /// How it is reached.
     pub link: Link,
     /// Its limits.
@@ -78,6 +100,31 @@ pub struct VendorConfig {
     /// How long a call waits at most for others that go with it in one exchange; zero means
     /// that no request's calls go together with another's.
     pub max_delay: Duration,
+}
+
+impl VendorConfig {
+    /// One of which nothing is known but its name and who speaks for it.
+    pub fn unknown(name: &str, adapter: Arc<dyn Vendor>) -> Self {
+        let limits = adapter.default_limits();
+        Self {
+            name: name.to_owned(),
+            secrets: Vec::new(),
+            digests: Digests::of_nothing(),
+            link: Link {
+                timeout: Duration::ZERO,
+                connect_timeout: Duration::ZERO,
+                ca: None,
+                propagate_trace: false,
+            },
+            rate: Rate { calls: None, requests: None, per: Duration::from_secs(60) },
+            max_in_flight: limits.max_in_flight,
+            poll_interval: limits.poll_interval,
+            give_up_after: limits.give_up_after,
+            breaker: None,
+            max_delay: Duration::ZERO,
+            adapter,
+        }
+    }
 }
 
 /// When a vendor that fails is left alone.
@@ -96,7 +143,7 @@ impl Default for Breaker {
 }
 
 /// How a vendor is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// For a whole exchange, from connecting to the last byte of the answer.
     pub timeout: Duration,
@@ -132,7 +179,7 @@ impl fmt::Display for Rate {
 }
 
 /// A way to a vendor, by a name that callers use.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// Its name: 1 to 63 letters, digits, "-" and "_".
     pub name: String,

@@ -1,6 +1,11 @@
 //! The whole file: from text to [`Config`], or to every mistake in it.
 
-use std::{collections::BTreeMap, env, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toml::de::DeTable;
 
@@ -23,14 +28,30 @@ impl Config {
     /// # Errors
     /// When the file can't be read, and with every mistake in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = fs::read(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        Self::load_with_files(path).0
+    }
+
+    /// The same, and the files that it was read from or that it names, whether they are there
+    /// or not: when one of them changes, it may read otherwise.
+    pub fn load_with_files(path: &Path) -> (Result<Self, ConfigError>, Vec<PathBuf>) {
+        let mut files = vec![path.to_owned()];
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return (Err(ConfigError::Unreadable { path: path.to_owned(), error }), files);
+            }
+        };
         let directory = path.parent().unwrap_or(Path::new(""));
         let config = match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&text, directory, &|name| env::var(name).ok()),
+            Ok(text) => {
+                let environment = |name: &str| env::var(name).ok();
+                let (config, named) = read_text(REGISTRY, &text, directory, &environment);
+                files.extend(named);
+                config
+            }
             Err(error) => Err(Problems::new(vec![not_text(&error)])),
         };
-        config.map_err(|problems| ConfigError::Wrong(problems.of_file(path)))
+        (config.map_err(|problems| ConfigError::Wrong(problems.of_file(path))), files)
     }
 
     /// Reads a configuration. `directory` is where relative paths start, `environment`
@@ -56,17 +77,29 @@ impl Config {
         directory: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
-        let source = Source::new(text, directory, environment);
-        let (table, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            let at = error.span().map_or(text.len(), |span| span.start);
-            source.note(at, "", error.message());
-        }
-        let root = Section::new(&source, "", 0, table.get_ref());
-        let config = read(registry, &source, root);
-        let problems = source.into_problems();
-        if problems.is_empty() { Ok(config) } else { Err(Problems::new(told(problems))) }
+        read_text(registry, text, directory, environment).0
     }
+}
+
+/// The configuration, and the files that it names.
+fn read_text(
+    registry: &[Registration],
+    text: &str,
+    directory: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> (Result<Config, Problems>, Vec<PathBuf>) {
+    let source = Source::new(text, directory, environment);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let at = error.span().map_or(text.len(), |span| span.start);
+        source.note(at, "", error.message());
+    }
+    let root = Section::new(&source, "", 0, table.get_ref());
+    let config = read(registry, &source, root);
+    let files = source.files();
+    let problems = source.into_problems();
+    let config = if problems.is_empty() { Ok(config) } else { Err(Problems::new(told(problems))) };
+    (config, files)
 }
 
 fn not_text(error: &std::string::FromUtf8Error) -> Problem {

@@ -16,7 +16,7 @@ use toml::{
 use url::Url;
 
 use super::{
-    Problem, Secret, Source,
+    Digest, Digests, Problem, Secret, Source, digest,
     duration::{parse_duration, show_duration},
     nearest::nearest,
 };
@@ -66,6 +66,11 @@ impl<'a> Section<'a> {
     /// Whether the key is there and holds a text: for keys that take more than one type.
     pub fn is_string(&self, key: &str) -> bool {
         self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+    }
+
+    /// What it is made of, with these credentials and files.
+    pub(super) fn digests(&self, secrets: &[Secret], files: &[Digest]) -> Digests {
+        digest::digests(self.table, secrets, files)
     }
 
     /// Whether nothing is in it.
@@ -221,8 +226,12 @@ impl<'a> Section<'a> {
     fn read(&self, key: &str, path: &str) -> Option<Vec<u8>> {
         let full = self.source.directory.join(path);
         match std::fs::read(&full) {
-            Ok(bytes) => Some(bytes),
+            Ok(bytes) => {
+                self.source.keep_file(full, Some(&bytes));
+                Some(bytes)
+            }
             Err(error) => {
+                self.source.keep_file(full.clone(), None);
                 self.problem(key, format!("can't read {}: {error}", full.display()));
                 None
             }

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Problem, Secret};
+use super::{
+    Problem, Secret,
+    digest::{self, Digest},
+};
 
 /// The file that is read, and what was found wrong with it so far.
 pub struct Source<'a> {
@@ -14,6 +17,9 @@ pub struct Source<'a> {
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
     problems: RefCell<Vec<Problem>>,
     secrets: RefCell<Vec<Secret>>,
+    /// Of what was read since this was asked last.
+    contents: RefCell<Vec<Digest>>,
+    files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Source<'a> {
@@ -28,7 +34,9 @@ impl<'a> Source<'a> {
             directory: directory.to_owned(),
             environment,
             problems: RefCell::new(Vec::new()),
-            secrets: RefCell::new(Vec::new()),
+            secrets: RefCell::default(),
+            contents: RefCell::default(),
+            files: RefCell::default(),
         }
     }
 
@@ -51,6 +59,25 @@ impl<'a> Source<'a> {
     /// The credentials read since this was asked last.
     pub(super) fn take_secrets(&self) -> Vec<Secret> {
         self.secrets.take()
+    }
+
+    /// Remembers a file that is named, and what is in it if it can be read.
+    pub(super) fn keep_file(&self, path: PathBuf, bytes: Option<&[u8]>) {
+        self.contents.borrow_mut().extend(bytes.map(digest::of_bytes));
+        let mut files = self.files.borrow_mut();
+        if !files.contains(&path) {
+            files.push(path);
+        }
+    }
+
+    /// What was in the files that were read since this was asked last.
+    pub(super) fn take_contents(&self) -> Vec<Digest> {
+        self.contents.take()
+    }
+
+    /// Every file that was named, whether it could be read or not.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().clone()
     }
 
     /// How many mistakes were noted so far.

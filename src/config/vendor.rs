@@ -26,6 +26,7 @@ pub(super) fn read(
 ) -> Option<VendorConfig> {
     let before = source.count();
     source.take_secrets();
+    source.take_contents();
     super::parse::check_name(&section, name);
     let kinds: Vec<_> = registry.iter().map(|entry| (entry.kind, entry)).collect();
     if !section.has("kind") {
@@ -42,6 +43,8 @@ pub(super) fn read(
     let give_up_after = section.duration("give_up_after", SECOND..=30 * DAY);
     let breaker = breaker(&mut section);
     let max_delay = max_delay(&mut section);
+    let (secrets, contents) = (source.take_secrets(), source.take_contents());
+    let digests = section.digests(&secrets, &contents);
     // Which keys there are is known only once the kind is.
     if registration.is_some() {
         section.finish();
@@ -52,7 +55,8 @@ pub(super) fn read(
     (source.count() == before).then(|| VendorConfig {
         name: name.to_owned(),
         adapter,
-        secrets: source.take_secrets(),
+        secrets,
+        digests,
         link,
         rate: rate.unwrap_or_else(|| default_rate(&limits)),
         max_in_flight: max_in_flight.unwrap_or(limits.max_in_flight),

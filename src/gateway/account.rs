@@ -24,41 +24,45 @@ use super::{
 };
 use crate::{
     call::CallError,
-    config::{Rate, Secret, VendorConfig},
+    config::{Digests, Rate, Secret, VendorConfig},
     http::Line,
     vendors::Vendor,
 };
 
-/// A configured vendor account.
+/// A configured vendor account, as it is from one reload to the next. What is in an `Arc` here
+/// outlives that: all versions of an account share it.
 #[derive(Debug)]
 pub struct Account {
     name: String,
     adapter: Arc<dyn Vendor>,
     pub(super) line: Arc<dyn Line>,
-    pub(super) tokens: TokenStore,
+    pub(super) tokens: Arc<TokenStore>,
     /// The calls it is being asked about.
-    pub(super) asking: Asking,
+    pub(super) asking: Arc<Asking>,
     /// When the next of its open calls is looked at.
-    pub(super) agenda: Agenda,
+    pub(super) agenda: Arc<Agenda>,
     /// When the next of its waiting calls is taken up.
-    pub(super) waiting: Agenda,
-    pub(super) pushes: Pushes,
+    pub(super) waiting: Arc<Agenda>,
+    pub(super) pushes: Arc<Pushes>,
     /// What is counted of it.
-    pub(super) meter: Meter,
+    pub(super) meter: Arc<Meter>,
     secrets: Vec<Secret>,
+    digests: Digests,
     turns: Arc<Semaphore>,
-    question_turns: Semaphore,
+    question_turns: Arc<Semaphore>,
     max_in_flight: u32,
     rate: Rate,
     /// Questions count as requests.
     pub(super) pace: Arc<Pace>,
     /// Where its calls wait for their turn.
-    pub(super) lane: Lane,
+    pub(super) lane: Arc<Lane>,
+    max_batch: usize,
+    max_delay: Duration,
     timeout: Duration,
     poll_interval: Duration,
     give_up_after: Duration,
-    health: RwLock<Health>,
-    breaker: Option<Breaker>,
+    health: Arc<RwLock<Health>>,
+    breaker: Option<Arc<Breaker>>,
 }
 
 /// The right to ask a vendor something now.
@@ -73,6 +77,28 @@ fn half(turns: u32) -> usize {
     (turns / 2).max(1) as usize
 }
 
+fn resize(turns: &Arc<Semaphore>, before: usize, after: usize) {
+    if after >= before {
+        turns.add_permits(after - before);
+        return;
+    }
+    let fewer = before - after;
+    let owed = fewer.saturating_sub(turns.forget_permits(fewer));
+    let owed = u32::try_from(owed).unwrap_or(u32::MAX);
+    if owed > 0 {
+        let turns = Arc::clone(turns);
+        tokio::spawn(async move {
+            if let Ok(given_back) = turns.acquire_many_owned(owed).await {
+                given_back.forget();
+            }
+        });
+    }
+}
+
+fn max_batch(config: &VendorConfig) -> usize {
+    config.adapter.capabilities().max_batch.max(1)
+}
+
 /// How a vendor does.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -83,30 +109,106 @@ pub struct Health {
 }
 
 impl Account {
-    pub(super) fn new(config: &VendorConfig, line: Arc<dyn Line>) -> Self {
-        Self {
+    /// One of which nothing is known yet.
+    pub(super) fn new(config: &VendorConfig, line: Arc<dyn Line>) -> Arc<Self> {
+        let account = Arc::new(Self {
             name: config.name.clone(),
             adapter: Arc::clone(&config.adapter),
             line,
-            tokens: TokenStore::default(),
-            asking: Asking::default(),
-            agenda: Agenda::default(),
-            waiting: Agenda::default(),
-            pushes: Pushes::default(),
-            meter: Meter::default(),
+            tokens: Arc::default(),
+            asking: Arc::default(),
+            agenda: Arc::default(),
+            waiting: Arc::default(),
+            pushes: Arc::default(),
+            meter: Arc::default(),
             secrets: config.secrets.clone(),
+            digests: config.digests,
             turns: Arc::new(Semaphore::new(config.max_in_flight as usize)),
-            question_turns: Semaphore::new(half(config.max_in_flight)),
+            question_turns: Arc::new(Semaphore::new(half(config.max_in_flight))),
             max_in_flight: config.max_in_flight,
             rate: config.rate,
             pace: Arc::new(Pace::new(config.rate)),
-            lane: Lane::new(config),
+            lane: Arc::default(),
+            max_batch: max_batch(config),
+            max_delay: config.max_delay,
             timeout: config.link.timeout,
             poll_interval: config.poll_interval,
             give_up_after: config.give_up_after,
-            health: RwLock::default(),
-            breaker: config.breaker.map(|breaker| Breaker::new(&config.name, breaker)),
-        }
+            health: Arc::default(),
+            breaker: config.breaker.map(|breaker| Arc::new(Breaker::new(&config.name, breaker))),
+        });
+        account.lane.is_of(&account);
+        account
+    }
+
+    /// The same account, as it is configured now. Nothing goes by it before
+    /// [`super::Gateway::reload`] has put it in its place.
+    pub(super) fn renewed(&self, config: &VendorConfig, line: Arc<dyn Line>) -> Arc<Self> {
+        let is_there_still = self.digests.address == config.digests.address;
+        let breaker = config.breaker.map(|settings| match &self.breaker {
+            Some(breaker) if is_there_still => {
+                breaker.set(settings);
+                Arc::clone(breaker)
+            }
+            _ => Arc::new(Breaker::new(&config.name, settings)),
+        });
+        let tokens = match self.has_access_of(config) {
+            true => Arc::clone(&self.tokens),
+            false => Arc::default(),
+        };
+        Arc::new(Self {
+            name: config.name.clone(),
+            adapter: Arc::clone(&config.adapter),
+            line,
+            tokens,
+            asking: Arc::clone(&self.asking),
+            agenda: Arc::clone(&self.agenda),
+            waiting: Arc::clone(&self.waiting),
+            pushes: Arc::clone(&self.pushes),
+            meter: Arc::clone(&self.meter),
+            secrets: config.secrets.clone(),
+            digests: config.digests,
+            turns: Arc::clone(&self.turns),
+            question_turns: Arc::clone(&self.question_turns),
+            max_in_flight: config.max_in_flight,
+            rate: config.rate,
+            pace: Arc::clone(&self.pace),
+            lane: Arc::clone(&self.lane),
+            max_batch: max_batch(config),
+            max_delay: config.max_delay,
+            timeout: config.link.timeout,
+            poll_interval: config.poll_interval,
+            give_up_after: config.give_up_after,
+            health: Arc::clone(&self.health),
+            breaker,
+        })
+    }
+
+    /// Configured as it was.
+    pub(super) fn is_as(&self, config: &VendorConfig) -> bool {
+        self.digests == config.digests
+    }
+
+    /// It is sent the same in the same way as before, however much of it.
+    pub(super) fn has_access_of(&self, config: &VendorConfig) -> bool {
+        self.digests.access == config.digests.access
+    }
+
+    /// Takes as many exchanges at a time as it is configured for, where `before` were. What is
+    /// under way beyond that goes on, and nothing new begins until it is over.
+    pub(super) fn resize_turns(&self, before: u32) {
+        resize(&self.turns, before as usize, self.max_in_flight as usize);
+        resize(&self.question_turns, half(before), half(self.max_in_flight));
+    }
+
+    /// It is not configured any more: nothing is sent to it, and nobody asks it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lane.is_gone()
+    }
+
+    /// An exchange would be let through to it now: its breaker is not open.
+    pub fn is_let_through(&self) -> bool {
+        self.shut_for().is_none()
     }
 
     /// Its configured name.
@@ -147,6 +249,17 @@ impl Account {
         self.max_in_flight.saturating_sub(free)
     }
 
+    /// The most calls of one exchange.
+    pub(super) fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    /// How long calls wait at most for others that go with them; zero means that nothing goes
+    /// together.
+    pub(super) fn max_delay(&self) -> Duration {
+        self.max_delay
+    }
+
     /// What it takes in a window of time.
     pub fn rate(&self) -> Rate {
         self.rate
@@ -180,7 +293,7 @@ impl Account {
 
     /// How often its breaker opened.
     pub(super) fn breaker_openings(&self) -> u64 {
-        self.breaker.as_ref().map_or(0, Breaker::openings)
+        self.breaker.as_ref().map_or(0, |breaker| breaker.openings())
     }
 
     /// Lets one exchange through, or says for how long none will be. A vendor without a

@@ -2,7 +2,7 @@
 //! served is refused at once, goes to another vendor, or waits in the ledger where its route
 //! says so.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -21,7 +21,8 @@ impl Gateway {
     /// [`GatewayError::NoTurn`] when they would not; nothing is to be done of the request then.
     pub(super) fn admit(&self, prepared: &mut Prepared) -> Result<(), GatewayError> {
         let now = Instant::now();
-        let Some(route) = self.inner.routes.get(&prepared.route) else { return Ok(()) };
+        let configured = Arc::clone(&prepared.configured);
+        let Some(route) = configured.route(&prepared.route) else { return Ok(()) };
         if prepared.deadline.is_none() && !prepared.queues {
             return Ok(());
         }
@@ -29,12 +30,12 @@ impl Gateway {
         let patience = (!prepared.queues).then(|| prepared.patience(now));
         // Each vendor is looked at once at most.
         for _ in 0..=route.vendors.len() {
-            let late = self.late(prepared, patience, now);
+            let late = late(prepared, patience, now);
             let Some((vendor, count)) = late else { return Ok(()) };
             if self.pass_over_the_late(prepared, &vendor, count, patience, route, now) {
                 continue;
             }
-            let Some(account) = self.inner.accounts.get(&vendor) else { return Ok(()) };
+            let Some(account) = configured.account(&vendor) else { return Ok(()) };
             let Some(patience) = patience else {
                 self.queue_up(prepared);
                 return Ok(());
@@ -42,27 +43,6 @@ impl Gateway {
             return Err(account.no_turn(count, patience, now));
         }
         Ok(())
-    }
-
-    /// The first vendor whose calls would come too late, and how many they are.
-    fn late(
-        &self,
-        prepared: &Prepared,
-        patience: Option<Duration>,
-        now: Instant,
-    ) -> Option<(String, usize)> {
-        let mut seen: Vec<(&str, usize)> = Vec::new();
-        for call in prepared.calls.iter().filter(|call| is_in_hand(call)) {
-            match seen.iter_mut().find(|(vendor, _)| *vendor == call.vendor) {
-                Some((_, count)) => *count += 1,
-                None => seen.push((&call.vendor, 1)),
-            }
-        }
-        let is_late = |(vendor, count): &(&str, usize)| {
-            let account = self.inner.accounts.get(*vendor);
-            account.is_some_and(|account| !account.is_in_time(*count, patience, now))
-        };
-        seen.into_iter().find(is_late).map(|(vendor, count)| (vendor.to_owned(), count))
     }
 
     /// Gives the calls of a vendor that is too late to the next one that is not, as far as they
@@ -76,8 +56,9 @@ impl Gateway {
         route: &Route,
         now: Instant,
     ) -> bool {
+        let configured = Arc::clone(&prepared.configured);
         let in_time = |name: &str| {
-            let account = self.inner.accounts.get(name);
+            let account = configured.account(name);
             account.is_some_and(|a| a.shut_for().is_none() && a.is_in_time(count, patience, now))
         };
         let late = |call: &&mut Call| is_in_hand(call) && call.vendor == vendor;
@@ -92,7 +73,7 @@ impl Gateway {
         }
         let time = prepared.create_time;
         for (call, next) in prepared.calls.iter_mut().filter(late).zip(next.into_iter().flatten()) {
-            self.put_first(call, next, route, time);
+            configured.put_first(call, next, route, time);
         }
         true
     }
@@ -104,6 +85,22 @@ impl Gateway {
             call.held_until = Some(time);
         }
     }
+}
+
+/// The first vendor whose calls would come too late, and how many they are.
+fn late(prepared: &Prepared, patience: Option<Duration>, now: Instant) -> Option<(String, usize)> {
+    let mut seen: Vec<(&str, usize)> = Vec::new();
+    for call in prepared.calls.iter().filter(|call| is_in_hand(call)) {
+        match seen.iter_mut().find(|(vendor, _)| *vendor == call.vendor) {
+            Some((_, count)) => *count += 1,
+            None => seen.push((&call.vendor, 1)),
+        }
+    }
+    let is_late = |(vendor, count): &(&str, usize)| {
+        let account = prepared.configured.account(vendor);
+        account.is_some_and(|account| !account.is_in_time(*count, patience, now))
+    };
+    seen.into_iter().find(is_late).map(|(vendor, count)| (vendor.to_owned(), count))
 }
 
 impl Account {
@@ -118,7 +115,7 @@ impl Account {
     /// What is told to a caller whose calls get no turn within so long.
     pub(super) fn no_turn(&self, calls: usize, patience: Duration, now: Instant) -> GatewayError {
         let rate = self.rate();
-        let requests = calls.div_ceil(self.lane.max_batch());
+        let requests = calls.div_ceil(self.max_batch());
         // Were nobody else there.
         let windows = |limit: Option<u32>, count: usize| {
             let limit = limit.map_or(usize::MAX, |limit| limit.max(1) as usize);

@@ -21,6 +21,8 @@ pub(super) struct Allowance {
     arrived: VecDeque<Part>,
     /// The sum of that.
     counted: u64,
+    /// More was taken within the last window than is known here: nothing is left until it is.
+    is_unknown: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +36,27 @@ impl Allowance {
     /// `limit` (at least 1) in each window of `per`.
     pub(super) fn new(limit: u32, per: Duration) -> Self {
         let limit = u64::from(limit.max(1));
-        Self { limit, per, out: 0, arrived: VecDeque::new(), counted: 0 }
+        Self { limit, per, out: 0, arrived: VecDeque::new(), counted: 0, is_unknown: false }
+    }
+
+    /// One that begins in the middle of things: so much is out, and what arrived before is told
+    /// with [`Allowance::known`].
+    pub(super) fn unknown(limit: u32, per: Duration, out: u64) -> Self {
+        Self { out, is_unknown: true, ..Self::new(limit, per) }
+    }
+
+    /// Another limit from now on; what was taken counts on. Says whether more may count than is
+    /// known, which is so of a longer window: then nothing is left until [`Allowance::known`].
+    pub(super) fn set(&mut self, limit: u32, per: Duration) -> bool {
+        self.is_unknown |= per > self.per;
+        (self.limit, self.per) = (u64::from(limit.max(1)), per);
+        self.is_unknown
+    }
+
+    /// So much was taken by others within the last window, at most; as if it arrived now.
+    pub(super) fn known(&mut self, count: u64, now: Instant) {
+        self.is_unknown = false;
+        self.used(count, now);
     }
 
     /// How much may be taken now.
@@ -44,6 +66,9 @@ impl Allowance {
         {
             self.counted = self.counted.saturating_sub(oldest.count);
             self.arrived.pop_front();
+        }
+        if self.is_unknown {
+            return 0;
         }
         self.limit.saturating_sub(self.out.saturating_add(self.counted))
     }
@@ -110,6 +135,9 @@ impl Allowance {
         if missing == 0 {
             return Some(Duration::ZERO);
         }
+        if self.is_unknown {
+            return Some(self.per);
+        }
         for part in &self.arrived {
             missing = missing.saturating_sub(part.count);
             if missing == 0 {
@@ -160,6 +188,37 @@ mod tests {
         allowance.unsent(1);
         assert_eq!(allowance.left(start + MINUTE - Duration::from_millis(1)), 1);
         assert_eq!(allowance.left(start + MINUTE), 5);
+    }
+
+    #[test]
+    fn another_limit_counts_what_was_taken_before() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut allowance = Allowance::new(10, MINUTE);
+        assert!(allowance.take(6, at(0)));
+        allowance.arrived(4, at(10));
+        assert!(!allowance.set(8, MINUTE));
+        assert_eq!((allowance.left(at(11)), allowance.left(at(70))), (2, 6));
+        assert!(!allowance.set(1, MINUTE) && allowance.left(at(70)) == 0);
+        // A shorter window forgets sooner.
+        allowance.unsent(2);
+        assert!(allowance.take(1, at(70)));
+        allowance.arrived(1, at(70));
+        assert!(!allowance.set(5, MINUTE / 2));
+        assert_eq!((allowance.left(at(99)), allowance.left(at(100))), (4, 5));
+        // Of a longer one nobody here knows.
+        assert!(allowance.set(5, MINUTE * 2));
+        assert_eq!(
+            (allowance.left(at(300)), allowance.wait_for(1, at(300))),
+            (0, Some(MINUTE * 2))
+        );
+        allowance.known(3, at(300));
+        assert_eq!((allowance.left(at(301)), allowance.left(at(420))), (2, 5));
+        let mut fresh = Allowance::unknown(5, MINUTE, 2);
+        assert_eq!(fresh.left(at(0)), 0);
+        fresh.known(u64::MAX, at(0));
+        fresh.arrived(2, at(30));
+        assert_eq!([59, 60, 90].map(|s| fresh.left(at(s))), [0, 3, 5]);
     }
 
     #[test]

@@ -191,6 +191,11 @@ impl Breaker {
         Self { vendor: vendor.to_owned(), machine, openings: Counter::default() }
     }
 
+    /// Goes by these from now on, from where it stands.
+    pub(super) fn set(&self, settings: config::Breaker) {
+        self.machine().settings = settings;
+    }
+
     fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -128,6 +128,10 @@ impl Gateway {
                 // The claim says so.
                 Some(Observation::Expired) => return false,
                 Some(observation) => observation,
+                None if batch.account.is_gone() => match self.held_while_gone(call, at) {
+                    None => return false,
+                    Some(observation) => observation,
+                },
                 None => {
                     let taken_up = owners.of(call.id).is_some_and(|owner| owner.taken_up);
                     match self.held_while_shut(&batch.account, call, taken_up, at) {
@@ -141,7 +145,8 @@ impl Gateway {
             true
         });
         batch.calls = due;
-        let astray = held.iter().find(|call| !self.inner.routes.contains_key(&call.route));
+        let configured = self.configured();
+        let astray = held.iter().find(|call| configured.route(&call.route).is_none());
         if let Some(call) = astray {
             tracing::warn!(
                 route = call.route,
@@ -241,7 +246,8 @@ impl Gateway {
                 true => Owner::of_maybe_claimed(to, taken_up),
                 false => Owner::new(to, taken_up),
             };
-            let Some(account) = calls.first().and_then(|c| self.inner.accounts.get(&c.vendor))
+            let configured = self.configured();
+            let Some(account) = calls.first().and_then(|c| configured.account_or_gone(&c.vendor))
             else {
                 return;
             };

@@ -76,22 +76,9 @@ impl Gateway {
     /// Where a request goes whose calls go in one exchange.
     fn whole(&self, fresh: &Fresh) -> Option<(Arc<Account>, Group)> {
         let first = fresh.in_hand().next()?;
-        let account = self.inner.accounts.get(&first.vendor)?;
-        let adapter = account.adapter();
-        let name = adapter.group(&first.order);
-        let alike = |call: &Call| call.vendor == first.vendor && adapter.group(&call.order) == name;
-        let count = fresh.waiting_calls();
-        let most = account.rate().calls.map_or(usize::MAX, |limit| limit as usize);
-        if count > account.lane.max_batch().min(most) || !fresh.in_hand().all(alike) {
-            return None;
-        }
-        if count > 1 {
-            let all: Vec<_> = fresh.in_hand().map(outgoing).collect();
-            if adapter.batches(&all).len() > 1 {
-                return None;
-            }
-        }
-        Some((Arc::clone(account), Group { name: name.into(), apart: None }))
+        let account = fresh.prepared.configured.account(&first.vendor)?;
+        let name = account.group_of(fresh)?;
+        Some((Arc::clone(account), Group { name, apart: None }))
     }
 
     /// Records requests whose calls go in one exchange, and hands them over.
@@ -299,14 +286,16 @@ impl Gateway {
     /// that can go now. Their calls are marked as being handed over, so that one write to the
     /// ledger says so.
     fn batches(&self, calls: &mut [Call]) -> Vec<Batch> {
+        // As it is now: whatever was made ready before a reload goes by what comes after.
+        let configured = self.configured();
         let mut waiting: BTreeMap<&str, Vec<Call>> = BTreeMap::new();
         for call in calls.iter().filter(|call| is_in_hand(call)) {
-            let Some((name, _)) = self.inner.accounts.get_key_value(&call.vendor) else { continue };
-            waiting.entry(name).or_default().push(call.clone());
+            let Some(account) = configured.account(&call.vendor) else { continue };
+            waiting.entry(account.name()).or_default().push(call.clone());
         }
         let mut batches = Vec::new();
         for (name, waiting) in waiting {
-            let Some(account) = self.inner.accounts.get(name) else { continue };
+            let Some(account) = configured.account(name) else { continue };
             for part in cut(account, waiting) {
                 // Who comes later waits for those before, be they fewer.
                 let Some(grant) = account.try_grant(part.len()) else { break };
@@ -321,5 +310,27 @@ impl Gateway {
             }
         }
         batches
+    }
+}
+
+impl Account {
+    /// The group of a request's calls, if all of them go to it in one exchange.
+    pub(super) fn group_of(&self, fresh: &Fresh) -> Option<Arc<str>> {
+        let first = fresh.in_hand().next()?;
+        let adapter = self.adapter();
+        let name = adapter.group(&first.order);
+        let alike = |call: &Call| call.vendor == self.name() && adapter.group(&call.order) == name;
+        let count = fresh.waiting_calls();
+        let most = self.rate().calls.map_or(usize::MAX, |limit| limit as usize);
+        if count > self.max_batch().min(most) || !fresh.in_hand().all(alike) {
+            return None;
+        }
+        if count > 1 {
+            let all: Vec<_> = fresh.in_hand().map(outgoing).collect();
+            if adapter.batches(&all).len() > 1 {
+                return None;
+            }
+        }
+        Some(name.into())
     }
 }

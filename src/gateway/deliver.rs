@@ -71,7 +71,7 @@ struct Heard {
 impl Gateway {
     /// Whether anything is taken from the vendor with this name.
     pub fn has_callback(&self, vendor: &str) -> bool {
-        self.inner.accounts.get(vendor).is_some_and(|a| a.adapter().callback().is_some())
+        self.account(vendor).is_some_and(|a| a.adapter().callback().is_some())
     }
 
     /// Takes in a delivery. Once it is proven to be the vendor's the work goes on to its
@@ -79,7 +79,7 @@ impl Gateway {
     pub async fn deliver(&self, vendor: &str, delivery: Delivery) -> Delivered {
         // Counted before the look at it, so that a stop waits for what it did not prevent.
         let counted = self.inner.tasks.token();
-        let Some(account) = self.inner.accounts.get(vendor) else {
+        let Some(account) = self.account(vendor) else {
             return Delivered::NoSuchCallback;
         };
         let Some(callback) = account.adapter().callback() else {
@@ -109,7 +109,7 @@ impl Gateway {
                 return Delivered::Malformed(why.0);
             }
         };
-        let (gateway, account) = (self.clone(), account.clone());
+        let gateway = self.clone();
         let take_in = async move {
             let taken = gateway.take_in(&account, pieces).await;
             match &taken {
@@ -144,7 +144,7 @@ impl Gateway {
             };
             let Some(last) = names.last() else { return };
             after = last.key;
-            for account in self.inner.accounts.values() {
+            for account in self.configured().accounts.values() {
                 let own = names.iter().filter(|name| name.vendor == account.name());
                 let ids: Vec<_> =
                     own.map(|name| account.adapter().aliases(&name.vendor_call_id)).collect();

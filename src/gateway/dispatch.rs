@@ -120,9 +120,10 @@ impl Gateway {
             let key = (call.vendor.clone(), apart.as_ref().map_or(0, |apart| apart.id));
             by_lane.entry(key).or_insert_with(|| (Vec::new(), apart)).0.push(call);
         }
-        let mut count = 0;
+        let (mut count, configured) = (0, self.configured());
         for ((vendor, _), (calls, apart)) in by_lane {
-            match self.inner.accounts.get(&vendor) {
+            // Who is not configured any more has a lane still, which gives them away.
+            match configured.account_or_gone(&vendor) {
                 Some(account) => {
                     count += calls.len();
                     self.queue(account, calls, owner, apart.as_ref(), ticket);
@@ -135,8 +136,8 @@ impl Gateway {
 
     /// More calls would not go with these in one exchange.
     fn is_full(&self, vendor: &str, calls: &[Call]) -> bool {
-        let account = self.inner.accounts.get(vendor);
-        account.is_none_or(|account| calls.len() >= account.lane.max_batch())
+        let account = self.account(vendor);
+        account.is_none_or(|account| calls.len() >= account.max_batch())
     }
 
     /// Sends those of the calls that wait for a turn, and gives all. They are the caller's:

@@ -47,6 +47,13 @@ impl Gateway {
     /// something was written for all of them, that is what goes out, or nothing.
     pub(super) async fn place(&self, batch: &mut Batch) -> Vec<Observation> {
         let Batch { account, calls, written, taken_up, grant, .. } = batch;
+        if account.is_gone() {
+            return self.all_while_gone(account, calls, taken_up);
+        }
+        if grant.turn.is_none() {
+            // Taken out to be given away, and the vendor is back: they wait for a turn.
+            return calls.iter().map(|_| Observation::PutBack).collect();
+        }
         let paced = &mut grant.paced;
         // Before the token: that is asked for at the vendor's as well. Where nothing is sent
         // after all it is given back.

@@ -53,8 +53,9 @@ impl Gateway {
 
     /// Who is tried after the call's vendor.
     pub(super) fn next_vendor<'a>(&self, call: &'a Call) -> Option<&'a Fallback> {
+        let configured = self.configured();
         let mut fallbacks = call.fallbacks.iter();
-        fallbacks.find(|fallback| self.inner.accounts.contains_key(&fallback.vendor))
+        fallbacks.find(|fallback| configured.account(&fallback.vendor).is_some())
     }
 }
 

@@ -233,7 +233,8 @@ impl Gateway {
         measure_process(&mut snapshot);
         self.inner.metrics.measure(&mut snapshot);
         self.inner.in_flight.requests().measure(&mut snapshot);
-        let pairs: Vec<_> = self
+        let configured = self.configured();
+        let pairs: Vec<_> = configured
             .routes()
             .flat_map(|route| route.vendors.iter().map(|v| (v.as_str(), route.name.as_str())))
             .collect();
@@ -244,7 +245,7 @@ impl Gateway {
         snapshot.number(&table::CALLS_IN_MEMORY_LIMIT, MAX_WAITING as f64);
         snapshot.number(&table::WATCHERS, self.watchers() as f64);
         snapshot.number(&table::CALLBACK_STRAYS_DROPPED, self.dropped_strays() as f64);
-        for account in self.accounts() {
+        for account in configured.accounts() {
             account.measure(&mut snapshot);
         }
         snapshot

@@ -3,13 +3,18 @@
 //! HTTP edge; nothing of gRPC.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
+    },
     time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch as watch_channel},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use idempotency::InFlight;
@@ -17,7 +22,7 @@ use watch::Hub;
 
 use crate::{
     call::RequestId,
-    config::{Config, Rate, Route, VendorConfig},
+    config::{Config, Rate, VendorConfig},
     http::{ClientError, Line, VendorClient},
     ledger::{Ledger, LedgerError},
     telemetry::metrics::Metrics,
@@ -34,6 +39,7 @@ mod breaker;
 mod cancel;
 mod claim;
 mod clock;
+mod configured;
 mod create;
 mod deliver;
 mod dispatch;
@@ -41,6 +47,7 @@ mod exchange;
 mod failover;
 mod fault;
 mod fresh;
+mod gone;
 mod idempotency;
 mod insist;
 mod lane;
@@ -52,6 +59,7 @@ mod pace;
 mod prepare;
 mod pushes;
 mod recover;
+mod reload;
 mod resend;
 mod results;
 mod retain;
@@ -70,6 +78,7 @@ pub use account::{Account, Health};
 pub use breaker::BreakerState;
 pub use cancel::Canceled;
 pub use clock::Clock;
+pub use configured::Configured;
 pub use create::Created;
 pub use deliver::Delivered;
 pub use failover::{Row as FailoverRow, TABLE as FAILOVER};
@@ -77,6 +86,7 @@ pub use idempotency::{Announced, Looked};
 pub use prepare::{CreateOrder, Draft, Prepared};
 pub use pushes::PushCounts;
 pub use recover::Recovery;
+pub use reload::{Changes, Named};
 pub use results::{Results, ResultsQuery, Warning};
 pub use watch::{Next, Watch};
 
@@ -88,17 +98,16 @@ pub struct Gateway {
 
 #[derive(Debug)]
 struct Inner {
-    require_request_id: bool,
-    routes: BTreeMap<String, Route>,
-    accounts: BTreeMap<String, Arc<Account>>,
+    /// Replaced as a whole by a reload.
+    configured: RwLock<Arc<Configured>>,
     ledger: Arc<dyn Ledger>,
-    /// For how long what is over is kept.
-    retain: Duration,
     clock: Clock,
     /// When it was made, by both clocks.
     begun: (Instant, Timestamp),
     /// Exchanges that no caller's leaving may stop.
     tasks: TaskTracker,
+    /// It is about to stop, and takes new calls still.
+    leaving: CancellationToken,
     /// Told to whoever waits for something that may never come.
     stopping: CancellationToken,
     hub: Arc<Hub>,
@@ -108,6 +117,13 @@ struct Inner {
     waiting: Arc<Semaphore>,
     /// What is counted at the edges.
     metrics: Arc<Metrics>,
+    /// One reload at a time; who waits for one hears of each.
+    reloading: tokio::sync::Mutex<()>,
+    reloads: watch_channel::Sender<u64>,
+    /// [`Gateway::attend`] was called.
+    attended: AtomicBool,
+    /// What calls are taken up with: never the same twice, whoever takes them up.
+    tickets: AtomicU32,
     /// News that was kept, and dropped because its calls never became known.
     dropped_strays: AtomicU64,
 }
@@ -226,51 +242,58 @@ impl Gateway {
         let accounts = config
             .vendors
             .values()
-            .map(|vendor| {
-                let account = Account::new(vendor, line(vendor)?);
-                Ok((vendor.name.clone(), Arc::new(account)))
-            })
+            .map(|vendor| Ok((vendor.name.clone(), Account::new(vendor, line(vendor)?))))
             .collect::<Result<_, E>>()?;
         let inner = Inner {
-            require_request_id: config.server.require_request_id,
-            routes: config.routes.clone(),
-            accounts,
+            configured: RwLock::new(Arc::new(Configured::new(config, accounts))),
             ledger,
-            retain: config.retain,
             metrics: Arc::new(Metrics::new(clock.now())),
             begun: (Instant::now(), clock.now()),
             clock,
             tasks: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             stopping: CancellationToken::new(),
             hub: Arc::default(),
             in_flight: InFlight::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            reloading: tokio::sync::Mutex::default(),
+            reloads: watch_channel::Sender::new(0),
+            attended: AtomicBool::new(false),
+            tickets: AtomicU32::new(0),
             dropped_strays: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The configured vendors, by name.
-    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
-        self.inner.accounts.values().map(AsRef::as_ref)
+    /// What is configured at this moment. Whoever looks more than once, and means one
+    /// configuration, looks at one of these.
+    pub fn configured(&self) -> Arc<Configured> {
+        Arc::clone(&self.inner.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The configured routes, by name.
-    pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.inner.routes.values()
+    /// The account of this name, if it is configured.
+    fn account(&self, name: &str) -> Option<Arc<Account>> {
+        self.configured().account(name).cloned()
     }
 
-    /// Whether every request has to name itself, so that no repetition of it can be missed.
-    pub fn requires_request_id(&self) -> bool {
-        self.inner.require_request_id
+    /// The account as it is configured by now, or was when it was configured last.
+    fn current(&self, account: &Arc<Account>) -> Arc<Account> {
+        let configured = self.configured();
+        Arc::clone(configured.account_or_gone(account.name()).unwrap_or(account))
     }
 
-    /// Whether new calls would be taken.
+    /// It was not configured otherwise since.
+    fn is_current(&self, account: &Arc<Account>) -> bool {
+        Arc::ptr_eq(&self.current(account), account)
+    }
+
+    /// Whether whoever has calls had better bring them here. Not so any more once the gateway is
+    /// about to stop, though it takes calls for a while.
     ///
     /// # Errors
     /// With what is in the way.
     pub async fn ready(&self) -> Result<(), GatewayError> {
-        if self.inner.tasks.is_closed() {
+        if self.inner.tasks.is_closed() || self.inner.leaving.is_cancelled() {
             return Err(GatewayError::Stopping);
         }
         Ok(self.inner.ledger.ready().await?)
@@ -281,9 +304,20 @@ impl Gateway {
         self.inner.tasks.is_closed()
     }
 
+    /// Says that it is about to stop. Calls are still taken, for those who have not heard of it.
+    pub fn leave(&self) {
+        self.inner.leaving.cancel();
+    }
+
+    /// Ready once it is about to stop.
+    pub async fn leaving(&self) {
+        self.inner.leaving.cancelled().await;
+    }
+
     /// Takes no new calls from now on. Exchanges under way go on to their end; calls that
     /// wait for their turn stay as recorded, for the next start.
     pub fn stop(&self) {
+        self.inner.leaving.cancel();
         self.inner.tasks.close();
         self.inner.stopping.cancel();
     }

@@ -37,6 +37,8 @@ struct State {
     /// Of the requests, those that are questions: half of them at most, so that calls find
     /// room.
     questions: Option<Allowance>,
+    /// Taken and not over, of each: a limit may come while it is under way.
+    out: Out,
     rests_until: Option<Instant>,
     /// What those wait for who send something once more, in their order. Whoever comes later
     /// leaves room for the first of them.
@@ -44,6 +46,14 @@ struct State {
     next_repetition: u64,
     /// How often in a row it was too fast.
     too_fast: u32,
+}
+
+/// What is under way, limited or not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Out {
+    calls: u64,
+    requests: u64,
+    questions: u64,
 }
 
 /// The right to send one request. It counts from when it was given: until one window after
@@ -77,12 +87,62 @@ impl Pace {
             calls: allowance(rate.calls),
             requests: allowance(rate.requests),
             questions: allowance(rate.requests.map(|limit| limit.div_ceil(2))),
+            out: Out::default(),
             rests_until: None,
             repetitions: VecDeque::new(),
             next_repetition: 0,
             too_fast: 0,
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Another rate from now on. What was sent counts on, and so does what is under way. Says
+    /// whether more may count than is known here, of a limit that is new or of a longer
+    /// window: then nothing more is sent until [`Pace::known`].
+    pub(super) fn set_rate(&self, rate: Rate) -> bool {
+        let mut state = self.state();
+        let out = state.out;
+        let set = |allowance: &mut Option<Allowance>, limit: Option<u32>, out| {
+            let Some(limit) = limit else {
+                *allowance = None;
+                return false;
+            };
+            match allowance {
+                Some(allowance) => allowance.set(limit, rate.per),
+                None => {
+                    *allowance = Some(Allowance::unknown(limit, rate.per, out));
+                    true
+                }
+            }
+        };
+        let calls = set(&mut state.calls, rate.calls, out.calls);
+        let requests = set(&mut state.requests, rate.requests, out.requests);
+        // The limit of all requests is theirs, too, and nobody records when they were asked.
+        let limit = rate.requests.map(|limit| limit.div_ceil(2));
+        set(&mut state.questions, limit, out.questions);
+        state.questions.iter_mut().for_each(|own| own.known(0, Instant::now()));
+        // More than may ever go at once count as that.
+        let most = state.calls.as_ref().map_or(u64::MAX, Allowance::limit);
+        state.repetitions.iter_mut().for_each(|(_, calls)| *calls = (*calls).min(most));
+        drop(state);
+        self.changed.notify_waiters();
+        calls || requests
+    }
+
+    /// What was sent so far within a window is not known, and counts.
+    pub(super) fn forget(&self, rate: Rate) {
+        let unknown = |limit: Option<u32>| limit.map(|l| Allowance::unknown(l, rate.per, 0));
+        let mut state = self.state();
+        (state.calls, state.requests) = (unknown(rate.calls), unknown(rate.requests));
+    }
+
+    /// As much was sent within the last window, at most, by what the ledger tells.
+    pub(super) fn known(&self, calls: usize, requests: usize, now: Instant) {
+        let mut state = self.state();
+        state.calls.iter_mut().for_each(|allowance| allowance.known(count(calls), now));
+        state.requests.iter_mut().for_each(|allowance| allowance.known(count(requests), now));
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// Ready once there may be more room than is known now.
@@ -144,15 +204,15 @@ impl Pace {
             state.requests.iter_mut().for_each(|requests| requests.unsent(1));
             return None;
         }
+        state.out.calls = state.out.calls.saturating_add(calls);
+        state.out.requests = state.out.requests.saturating_add(1);
         Some(Paced { pace: Arc::clone(self), calls, requests: 1, is_question: false, sent: false })
     }
 
-    /// Counts what went out before a restart, as if it arrived now. Questions are not among it:
-    /// nobody records when they were asked.
-    pub(super) fn used(&self, calls: usize, requests: usize, now: Instant) {
-        let mut state = self.state();
-        state.calls.iter_mut().for_each(|allowance| allowance.used(count(calls), now));
-        state.requests.iter_mut().for_each(|allowance| allowance.used(count(requests), now));
+    /// Of nothing, which counts for nothing.
+    pub(super) fn nothing(self: &Arc<Self>) -> Paced {
+        let pace = Arc::clone(self);
+        Paced { pace, calls: 0, requests: 0, is_question: false, sent: false }
     }
 
     /// Waits until one more question may be sent, and counts it.
@@ -168,6 +228,8 @@ impl Pace {
                     for allowance in state.of_a_question() {
                         allowance.take(1, now);
                     }
+                    state.out.requests = state.out.requests.saturating_add(1);
+                    state.out.questions = state.out.questions.saturating_add(1);
                     return Paced {
                         pace: Arc::clone(self),
                         calls: 0,
@@ -283,13 +345,7 @@ impl Paced {
     pub(super) async fn again(&mut self) {
         let pace = Arc::clone(&self.pace);
         let calls = usize::try_from(self.calls).unwrap_or(usize::MAX);
-        let none = Self {
-            pace: Arc::clone(&pace),
-            calls: 0,
-            requests: 0,
-            is_question: false,
-            sent: false,
-        };
+        let none = pace.nothing();
         // It is over before the next one is waited for, which may need its room.
         drop(std::mem::replace(self, none));
         *self = pace.again(calls).await;
@@ -300,7 +356,10 @@ impl Paced {
         let calls = count(calls);
         let Some(fewer) = self.calls.checked_sub(calls).filter(|fewer| *fewer > 0) else { return };
         self.calls = calls;
-        self.pace.state().calls.iter_mut().for_each(|allowance| allowance.unsent(fewer));
+        let mut state = self.pace.state();
+        state.out.calls = state.out.calls.saturating_sub(fewer);
+        state.calls.iter_mut().for_each(|allowance| allowance.unsent(fewer));
+        drop(state);
         self.pace.changed.notify_waiters();
     }
 }
@@ -314,7 +373,10 @@ impl Drop for Paced {
         };
         state.calls.iter_mut().for_each(|allowance| over(allowance, self.calls));
         state.requests.iter_mut().for_each(|allowance| over(allowance, self.requests));
+        state.out.calls = state.out.calls.saturating_sub(self.calls);
+        state.out.requests = state.out.requests.saturating_sub(self.requests);
         if self.is_question {
+            state.out.questions = state.out.questions.saturating_sub(1);
             state.questions.iter_mut().for_each(|allowance| over(allowance, 1));
         }
         drop(state);
@@ -336,134 +398,4 @@ fn count(calls: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::sleep;
-
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn pace(calls: Option<u32>, requests: Option<u32>) -> Arc<Pace> {
-        Arc::new(Pace::new(Rate { calls, requests, per: MINUTE }))
-    }
-
-    /// Sends a request with so many calls that is answered at once.
-    fn send(pace: &Arc<Pace>, calls: usize) -> bool {
-        let paced = pace.take(calls, Instant::now());
-        paced.is_some_and(|mut paced| {
-            paced.sent = true;
-            true
-        })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn questions_leave_half_of_the_requests_to_calls() {
-        let pace = pace(None, Some(5));
-        let begun = Instant::now();
-        let mut asked = Vec::new();
-        for step in 0..13 {
-            // Idle for a while, and in the middle of a window.
-            if step == 7 {
-                sleep(MINUTE * 3 / 2).await;
-            }
-            pace.question().await.sent = true;
-            asked.push(begun.elapsed());
-        }
-        for at in &asked {
-            let within = asked.iter().filter(|t| *t >= at && **t < *at + MINUTE).count();
-            assert!(within <= 3, "{within} from {at:?} on");
-        }
-        assert_eq!((asked[2], asked[3], asked[6]), (Duration::ZERO, MINUTE, MINUTE * 2));
-        assert!(send(&pace, 1) && send(&pace, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn both_limits_hold_and_the_longer_wait_is_told() {
-        let pace = pace(Some(10), Some(3));
-        let now = Instant::now();
-        assert_eq!(pace.room(4, now), Ok(10));
-        assert!(send(&pace, 4) && send(&pace, 4) && !send(&pace, 4));
-        assert_eq!((pace.room(1, now), pace.room(3, now)), (Ok(2), Err(now + MINUTE)));
-        assert!(send(&pace, 1) && !send(&pace, 1), "no request is left");
-        assert_eq!(pace.wait_for(1, 1, now), MINUTE);
-        assert_eq!(pace.wait_for(21, 7, now), MINUTE * 3, "seven requests take three windows");
-        assert_eq!(pace.wait_for(32, 1, now), MINUTE * 4, "and 32 calls four");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_went_out_before_a_restart_counts_for_one_window() {
-        let pace = pace(Some(10), Some(3));
-        let now = Instant::now();
-        pace.used(4, 1, now);
-        assert_eq!(pace.room(1, now), Ok(6));
-        assert!(send(&pace, 1) && send(&pace, 1) && !send(&pace, 1), "three requests by now");
-        pace.used(1_000, 1_000, now);
-        assert_eq!(pace.room(1, now), Err(now + MINUTE));
-        sleep(MINUTE).await;
-        assert_eq!(pace.room(1, Instant::now()), Ok(10));
-        let unlimited = self::pace(None, None);
-        unlimited.used(1_000, 1_000, now);
-        assert!(send(&unlimited, 1_000));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_not_sent_does_not_count() {
-        let pace = pace(Some(10), Some(1));
-        drop(pace.take(10, Instant::now()).unwrap());
-        let mut paced = pace.take(10, Instant::now()).unwrap();
-        paced.only(4);
-        paced.sent = true;
-        drop(paced);
-        sleep(MINUTE).await;
-        let mut paced = pace.take(10, Instant::now()).unwrap();
-        paced.only(12);
-        assert_eq!(paced.calls, 10, "never more than it was given for");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_repetition_waits_for_its_calls() {
-        let pace = pace(Some(10), None);
-        assert!(send(&pace, 8));
-        let begun = Instant::now();
-        drop(pace.again(2).await);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        let mut paced = pace.again(50).await;
-        assert_eq!((begun.elapsed(), paced.calls), (MINUTE, 10));
-        paced.sent = true;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_same_once_more_counts_twice() {
-        let pace = pace(Some(4), Some(1));
-        let begun = Instant::now();
-        let mut paced = pace.take(4, begun).unwrap();
-        paced.sent = true;
-        sleep(Duration::from_secs(1)).await;
-        paced.again().await;
-        assert_eq!((begun.elapsed().as_secs(), paced.calls), (61, 4));
-        // Not sent after all.
-        drop(paced);
-        assert!(send(&pace, 4));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_vendor_rests_for_as_long_as_it_says_or_ever_longer() {
-        let pace = pace(None, None);
-        let rest = |said: Option<u64>| {
-            let now = Instant::now();
-            pace.too_fast(said.map(Duration::from_secs), now);
-            pace.wait_for(1, 1, now).as_secs()
-        };
-        assert_eq!(rest(None), 1);
-        assert_eq!(rest(None), 1, "those under way at the same time say the same");
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!(rest(None), 2);
-        assert_eq!(rest(Some(20)), 20);
-        assert_eq!(rest(Some(5)), 20);
-        sleep(Duration::from_secs(20)).await;
-        assert_eq!(rest(Some(86_400)), 300, "nobody stops the gateway for a day");
-        sleep(Duration::from_secs(300)).await;
-        pace.fast_enough();
-        assert_eq!(rest(None), 1);
-    }
-}
+mod tests;

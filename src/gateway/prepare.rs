@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    Announced, Gateway, GatewayError, account::Account, lane::TOO_LATE, suppress::refuse_listed,
+    Announced, Configured, Gateway, GatewayError, account::Account, lane::TOO_LATE,
+    suppress::refuse_listed,
 };
 use crate::{
     call::{
@@ -59,6 +60,8 @@ pub struct Prepared {
     pub(super) all_or_nothing: bool,
     /// Its calls wait in the ledger if there is no turn for them.
     pub(super) queues: bool,
+    /// What it was made ready by: all of it is of one configuration.
+    pub(super) configured: Arc<Configured>,
     /// In the order of the request. Those that are wrong have failed already.
     pub calls: Vec<Call>,
 }
@@ -97,15 +100,16 @@ impl Gateway {
     /// [`GatewayError::UnknownRoute`]; or [`GatewayError::Ledger`] when it can't be asked which
     /// numbers must not be called.
     pub async fn prepare(&self, request: CreateOrder) -> Result<Prepared, GatewayError> {
-        let route = self.route(&request.route)?;
+        let configured = self.configured();
+        let route = configured.route_for(&request.route)?;
         let now = self.inner.clock.now();
         let CreateOrder { request_id, fingerprint, drafts, all_or_nothing, .. } = request;
         let mut calls = Vec::with_capacity(drafts.len());
         for (position, draft) in (0..).zip(drafts) {
-            let chosen = self.choose(route, draft, now);
+            let chosen = configured.choose(route, draft, now);
             let mut call = chosen.into_call(&request_id, position, route, now);
-            self.hold_until_its_turn(&mut call, route, now);
-            self.pass_over_the_shut(&mut call, route, now);
+            configured.hold_until_its_turn(&mut call, route, now);
+            configured.pass_over_the_shut(&mut call, route, now);
             calls.push(call);
         }
         self.refuse_suppressed(&mut calls, now).await?;
@@ -123,12 +127,15 @@ impl Gateway {
             all_or_nothing,
             queues: route.queue,
             calls,
+            configured: Arc::clone(&configured),
         })
     }
+}
 
+impl Configured {
     /// The route of this name.
-    pub(super) fn route(&self, name: &str) -> Result<&Route, GatewayError> {
-        let routes = &self.inner.routes;
+    pub(super) fn route_for(&self, name: &str) -> Result<&Route, GatewayError> {
+        let routes = &self.routes;
         routes.get(name).ok_or_else(|| GatewayError::UnknownRoute {
             name: name.to_owned(),
             known: routes.keys().cloned().collect(),
@@ -138,7 +145,7 @@ impl Gateway {
     /// The first vendor of the route that can do what is asked, and those that can after it;
     /// when none can, the first one and its objections.
     fn choose(&self, route: &Route, draft: Draft, now: Timestamp) -> Chosen {
-        let mut accounts = route.vendors.iter().filter_map(|name| self.inner.accounts.get(name));
+        let mut accounts = route.vendors.iter().filter_map(|name| self.account(name));
         let Some(first) = accounts.next() else {
             // The configuration does not let this happen.
             let error = CallError::new(Cause::Operator, "NO_VENDOR", "the route has no vendor");

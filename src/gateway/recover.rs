@@ -1,7 +1,7 @@
 //! After a restart: what was being handed over is in doubt, what waited goes on, and what was
 //! sent counts still.
 
-use super::{Gateway, GatewayError};
+use super::{Gateway, GatewayError, gone::gone};
 use crate::{
     call::{Call, CallError, CallId, CallState, Cause, Observation},
     ledger::News,
@@ -27,7 +27,7 @@ impl Gateway {
     /// When the ledger can't be read or written.
     pub async fn recover(&self) -> Result<Recovery, GatewayError> {
         // First of all: nothing may be sent before, and what follows is news of its own.
-        self.count_what_was_sent().await?;
+        self.count_what_was_sent(self.configured().accounts()).await?;
         let mut recovery = Recovery::default();
         let mut after = None;
         loop {
@@ -44,11 +44,12 @@ impl Gateway {
                     "the gateway stopped while the call was being handed over, so the vendor may have it",
                 )
             };
+            let configured = self.configured();
             let news = calls.iter().map(|call| News {
                 call: call.id,
                 observation: Observation::Failed(error.clone()),
                 at,
-                due: Some(match self.inner.accounts.get(&call.vendor) {
+                due: Some(match configured.account(&call.vendor) {
                     Some(account) => account.look_in_doubt(call, &error, at),
                     None => at,
                 }),
@@ -58,6 +59,7 @@ impl Gateway {
             self.observe(news.collect()).await?;
         }
         recovery.resumed = self.resume().await?;
+        self.remember_who_is_gone().await?;
         Ok(recovery)
     }
 
@@ -84,10 +86,11 @@ impl Gateway {
     }
 
     /// Calls that wait for a vendor that is not configured any more go to the next one of
-    /// their plan. Those that have none wait on: the vendor may be back with the next start.
+    /// their plan. Those that have none wait on (`gateway::gone`): the vendor may be back.
     async fn move_from_missing_vendors(&self) -> Result<(), GatewayError> {
         let mut missing = self.inner.ledger.waited_for().await?;
-        missing.retain(|vendor| !self.inner.accounts.contains_key(vendor));
+        let configured = self.configured();
+        missing.retain(|vendor| configured.account(vendor).is_none());
         if missing.is_empty() {
             return Ok(());
         }
@@ -131,12 +134,4 @@ impl Gateway {
         );
         Ok(())
     }
-}
-
-fn gone(call: &Call) -> CallError {
-    CallError::new(
-        Cause::Operator,
-        "VENDOR_NOT_CONFIGURED",
-        format!("vendor {} is not configured any more", call.vendor),
-    )
 }

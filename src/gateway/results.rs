@@ -91,11 +91,11 @@ impl Gateway {
 
     /// Who has to be asked about which calls of the page, and why some can't be.
     fn rounds(&self, page: &Page, wanted: Option<Duration>) -> (Vec<Round>, Vec<Warning>) {
-        let now = self.inner.clock.now();
+        let (now, configured) = (self.inner.clock.now(), self.configured());
         let mut stale: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
         let mut warnings = Vec::new();
         for (call, _) in page.calls.iter().filter(|(call, _)| call.state.is_with_vendor()) {
-            match self.inner.accounts.get(&call.vendor) {
+            match configured.account(&call.vendor) {
                 Some(account) => {
                     if is_stale(call, wanted.unwrap_or(account.poll_interval()), now) {
                         stale.entry(account.name()).or_default().push(call);
@@ -106,7 +106,7 @@ impl Gateway {
         }
         let mut rounds = Vec::new();
         for (name, calls) in stale {
-            let Some(account) = self.inner.accounts.get(name) else { continue };
+            let Some(account) = configured.account(name) else { continue };
             let (round, unasked) = round(account, &calls);
             rounds.extend(round);
             // An explicit wish that can't be met is worth a word; the usual one isn't.

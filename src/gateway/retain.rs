@@ -36,7 +36,8 @@ impl Gateway {
     }
 
     async fn remove_in_steps(&self) -> Result<Removed, LedgerError> {
-        let retain = SignedDuration::try_from(self.inner.retain).unwrap_or(SignedDuration::MAX);
+        let retain =
+            SignedDuration::try_from(self.configured().retain).unwrap_or(SignedDuration::MAX);
         let now = self.inner.clock.now();
         let before = now.checked_sub(retain).unwrap_or(Timestamp::MIN);
         let mut all = Removed::default();

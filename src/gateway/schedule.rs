@@ -2,7 +2,10 @@
 //! is kept with each call ([`Call::held_until`]), so a restart goes on where the last run
 //! stopped, and what waits costs nothing until then.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc::unbounded_channel},
@@ -41,10 +44,14 @@ impl Gateway {
 
     /// Whoever takes up what is held is woken in time for these, which are recorded.
     pub(super) fn wait_for(&self, calls: &[Call]) {
+        if calls.iter().all(|call| call.held_until.is_none()) {
+            return;
+        }
+        let configured = self.configured();
         for call in calls {
             let Some(until) = call.held_until else { continue };
             tracing::debug!(call = %call.id, vendor = call.vendor, %until, "held");
-            if let Some(account) = self.inner.accounts.get(&call.vendor) {
+            if let Some(account) = configured.account(&call.vendor) {
                 account.waiting.is_due(until);
             }
         }
@@ -53,7 +60,7 @@ impl Gateway {
     /// Takes up a vendor's calls, each when its time has come, until the gateway stops.
     pub(super) async fn take_up_what_waits(self, account: Arc<Account>) {
         let room = Arc::new(Semaphore::new(MAX_TAKEN_UP));
-        let mut ticket = 0_u32;
+        let mut ticket = self.new_ticket();
         while let Some(mut place) = self.place_for_a_chunk(&room).await {
             // From here on whoever holds a call wakes us; before, we would have found it.
             account.waiting.awake();
@@ -72,7 +79,7 @@ impl Gateway {
                     continue;
                 }
             };
-            ticket = ticket.wrapping_add(1);
+            ticket = self.new_ticket();
             for call in &calls {
                 tracing::debug!(call = %call.id, vendor = call.vendor, dial = call.dial(), "taken up");
             }
@@ -167,6 +174,11 @@ impl Gateway {
             rest.extend(over);
         }
         rest
+    }
+
+    /// What calls are taken up with, by whomever: nobody else has it in this process.
+    fn new_ticket(&self) -> u32 {
+        self.inner.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
     /// None once the gateway stops.

@@ -3,12 +3,19 @@
 //! ([`Call::due`]), so a restart goes on where the last run stopped, and nothing is looked
 //! at before its time.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use super::{Gateway, account::Account, agenda::Agenda, resend::Resent, results::round};
+use super::{
+    Gateway, account::Account, agenda::Agenda, gone::UNTIL_VENDOR_IS_BACK, resend::Resent,
+    results::round,
+};
 use crate::{
     call::{Call, CallId, CallState, Observation, ReportedState},
     ledger::News,
@@ -31,15 +38,27 @@ impl Gateway {
     /// those who watch. Call it once, after
     /// [`Gateway::recover`].
     pub fn attend(&self) {
-        for account in self.inner.accounts.values() {
-            let settler = self.clone().settle_account(Arc::clone(account));
-            self.inner.tasks.spawn(settler);
-            let scheduler = self.clone().take_up_what_waits(Arc::clone(account));
-            self.inner.tasks.spawn(scheduler);
+        self.inner.attended.store(true, Ordering::SeqCst);
+        let configured = self.configured();
+        for account in configured.accounts.values().chain(configured.gone.values()) {
+            self.attend_to(account);
         }
         self.inner.tasks.spawn(self.clone().hand_out_changes());
         self.inner.tasks.spawn(self.clone().look_through_strays());
         self.inner.tasks.spawn(self.clone().remove_what_is_old());
+    }
+
+    /// Does so for one vendor from now on, however often it is configured anew. One that is not
+    /// configured any more is attended to as well: as long as it has calls, somebody has to
+    /// give up on them.
+    pub(super) fn attend_to(&self, account: &Arc<Account>) {
+        if !self.inner.attended.load(Ordering::SeqCst) {
+            return;
+        }
+        let settler = self.clone().settle_account(Arc::clone(account));
+        self.inner.tasks.spawn(settler);
+        let scheduler = self.clone().take_up_what_waits(Arc::clone(account));
+        self.inner.tasks.spawn(scheduler);
     }
 
     async fn look_through_strays(self) {
@@ -50,9 +69,11 @@ impl Gateway {
         }
     }
 
-    async fn settle_account(self, account: Arc<Account>) {
+    async fn settle_account(self, mut account: Arc<Account>) {
         let mut failures = 0;
         while !self.is_stopping() {
+            // As it is configured by now.
+            account = self.current(&account);
             // From here on whoever hands over a call wakes us; before, we would have read it.
             account.agenda.awake();
             let now = self.inner.clock.now();
@@ -75,7 +96,14 @@ impl Gateway {
                 Looked::InVain(wait) => {
                     failures += 1;
                     let growing = account.poll_interval() * (1 << u32::min(failures, 8));
-                    self.pause(wait.unwrap_or(growing).clamp(PAUSE / 4, LONGEST_PAUSE)).await;
+                    let pause = wait.unwrap_or(growing).clamp(PAUSE / 4, LONGEST_PAUSE);
+                    tokio::select! {
+                        // In this order every time, so that a simulation can be repeated.
+                        biased;
+                        () = self.pause(pause) => {}
+                        // With other credentials it may be asked again.
+                        () = self.reloaded() => {}
+                    }
                 }
             }
         }
@@ -100,10 +128,19 @@ impl Gateway {
     /// passed by then, and puts off the rest.
     async fn look_at(&self, account: &Arc<Account>, calls: Vec<Call>, by: Timestamp) -> Looked {
         let with_vendor: Vec<&Call> = calls.iter().filter(|c| c.state.is_with_vendor()).collect();
-        let (round, _) = round(account, &with_vendor);
+        // Nobody can ask who is gone.
+        let is_gone = account.is_gone();
+        let round = match is_gone {
+            true => None,
+            false => round(account, &with_vendor).0,
+        };
         let mut asked: HashMap<CallId, Option<Call>> = HashMap::new();
         let mut failed = None;
-        let resent = match self.resend(account, &calls).await {
+        let resent = match is_gone {
+            true => Ok(HashMap::new()),
+            false => self.resend(account, &calls).await,
+        };
+        let resent = match resent {
             Ok(resent) => resent,
             Err(error) => {
                 tracing::warn!(%error, vendor = account.name(), "calls in doubt can't be settled");
@@ -128,6 +165,8 @@ impl Gateway {
             }
         }
         let now = self.inner.clock.now();
+        // What was configured otherwise meanwhile is for who goes by that.
+        let is_other = !self.is_current(account);
         let news: Vec<_> = calls
             .iter()
             .filter_map(|call| {
@@ -157,6 +196,9 @@ impl Gateway {
                     // Somebody else asks, and will say when to look again.
                     None if account.asking.contains(call.id) => later(now, PAUSE),
                     None if let Some(Resent::Again(again)) = doubt => (*again).min(end),
+                    // It is asked about when its vendor is back, and not only in the end.
+                    None if is_other => later(now, PAUSE),
+                    None if is_gone => end.min(later(now, UNTIL_VENDOR_IS_BACK)),
                     // There is nothing to ask by, now or later, unless an id is learned.
                     None => end,
                 };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Gateway, account::Account, dispatch::is_in_hand, settle::later};
+use super::{Configured, Gateway, account::Account, dispatch::is_in_hand, settle::later};
 use crate::{
     call::{Call, CallError, Cause, Fallback, Observation},
     config::Route,
@@ -44,7 +44,9 @@ impl Gateway {
         let observation = self.while_shut(account, call, taken_up, account.shut_for()?, now);
         matches!(observation, Observation::Held { .. }).then_some(observation)
     }
+}
 
+impl Configured {
     /// Of a call that is not recorded yet, and would go now: the first vendor that gets
     /// anything has it.
     pub(super) fn pass_over_the_shut(&self, call: &mut Call, route: &Route, now: Timestamp) {
@@ -77,7 +79,7 @@ impl Gateway {
     }
 
     fn is_shut(&self, vendor: &str) -> bool {
-        self.inner.accounts.get(vendor).is_some_and(|account| account.shut_for().is_some())
+        self.account(vendor).is_some_and(|account| account.shut_for().is_some())
     }
 }
 

@@ -25,8 +25,10 @@ impl Gateway {
     /// can be looked at now, the account has nothing left for one window. Questions are not
     /// counted, nor repetitions (of what is in doubt, or with another token): neither is
     /// recorded by when it was sent. Nothing is read where no account has a rate.
-    pub(super) async fn count_what_was_sent(&self) -> Result<(), LedgerError> {
-        let accounts = self.inner.accounts.values().map(AsRef::as_ref);
+    pub(super) async fn count_what_was_sent(
+        &self,
+        accounts: impl Iterator<Item = &Account>,
+    ) -> Result<(), LedgerError> {
         let mut past = Past::new(accounts, self.inner.clock.now());
         let mut until = match past.accounts.is_empty() {
             true => 0,
@@ -157,7 +159,7 @@ impl<'a> Past<'a> {
                 true => sent.most,
                 false => sent.calls.min(sent.most),
             };
-            sent.account.pace.used(calls, calls, now);
+            sent.account.pace.known(calls, calls, now);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-use super::{Gateway, account::Account, prepare::refuse, settle::later};
+use super::{Configured, Gateway, account::Account, prepare::refuse, settle::later};
 use crate::{
     call::{Call, CallError, CallState, Cause, Observation, Opening, Order, Resource, Violation},
     config::{OutsideWindow, Route, Schedule},
@@ -40,7 +40,7 @@ impl Gateway {
         if expires <= now {
             return Some(Observation::Expired);
         }
-        let turn = match self.inner.routes.get(&call.route) {
+        let turn = match self.configured().route(&call.route) {
             Some(route) => turn(account, route, &call.order, now),
             // When it may be used is not known any more: nobody is called by mistake, and the
             // route may be back with the next start.
@@ -56,13 +56,15 @@ impl Gateway {
             Turn::Never(error) => Some(Observation::Failed(*error)),
         }
     }
+}
 
+impl Configured {
     /// Of a call that is not recorded yet: it waits until it may be handed over, or is refused.
     pub(super) fn hold_until_its_turn(&self, call: &mut Call, route: &Route, now: Timestamp) {
         if call.state != CallState::Scheduled {
             return;
         }
-        let Some(account) = self.inner.accounts.get(&call.vendor) else { return };
+        let Some(account) = self.account(&call.vendor) else { return };
         match turn(account, route, &call.order, now) {
             Turn::Now => {}
             Turn::Opens(until) if call.order.expire_time.is_some_and(|end| end <= until) => {

@@ -181,6 +181,9 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// The names of the vendors for whom calls wait, in order.
     async fn waited_for(&self) -> Result<Vec<String>, LedgerError>;
 
+    /// The names of the vendors who have open calls, or may have, in order.
+    async fn looked_after(&self) -> Result<Vec<String>, LedgerError>;
+
     /// Puts numbers on the do-not-call list. One that is there stays as it is, but for a new
     /// reason that is not empty: the same again changes nothing. Gives them as they are now,
     /// in their order. A call that is claimed afterwards is refused; one that is dispatching by

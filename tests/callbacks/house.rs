@@ -156,7 +156,8 @@ impl House {
     }
 
     pub fn counts(&self, vendor: &str) -> PushCounts {
-        self.gateway.accounts().find(|account| account.name() == vendor).unwrap().pushes()
+        let configured = self.gateway.configured();
+        configured.accounts().find(|account| account.name() == vendor).unwrap().pushes()
     }
 
     pub async fn connect(&self) -> TcpStream {

@@ -244,6 +244,10 @@ impl Ledger for Watched {
         self.sqlite.waited_for().await
     }
 
+    async fn looked_after(&self) -> Result<Vec<String>, LedgerError> {
+        self.sqlite.looked_after().await
+    }
+
     async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
         self.begin("suppress").await?;
         self.make("suppress", self.sqlite.suppress(numbers)).await

@@ -57,8 +57,8 @@ fn two(keys: &str) -> String {
 }
 
 fn breaker(house: &Still, vendor: &str) -> Option<BreakerState> {
-    let mut accounts = house.gateway.accounts();
-    accounts.find(|account| account.name() == vendor).unwrap().breaker()
+    let configured = house.gateway.configured();
+    configured.accounts().find(|account| account.name() == vendor).unwrap().breaker()
 }
 
 async fn place_some(gateway: &gateway::Gateway, count: usize) -> Vec<Call> {
@@ -131,7 +131,7 @@ async fn without_another_vendor_it_is_told_exactly_how_long_to_wait() {
     assert_eq!(place_some(&house.gateway, 1).await[0].state, CallState::Accepted);
     assert_eq!(breaker(&house, "one"), Some(BreakerState::Closed));
     // An error of the gateway's own is no news of the vendor.
-    let health = house.gateway.accounts().next().unwrap().health();
+    let health = house.gateway.configured().accounts().next().unwrap().health();
     assert_eq!(health.last_error.unwrap().0.reason, "VENDOR_UNREACHABLE");
 }
 

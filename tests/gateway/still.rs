@@ -16,8 +16,8 @@ use std::{
 use async_trait::async_trait;
 use dialplane::{
     call::{Call, CallId, CallState, Position, Selector},
-    config::Config,
-    gateway::{Clock, Gateway},
+    config::{Config, VendorConfig},
+    gateway::{Changes, Clock, Gateway},
     http::{Failure, HttpReply, HttpRequest, InDoubt, Line, NotSent},
     ledger::{
         Ledger,
@@ -176,6 +176,18 @@ impl Still {
             Ok::<_, Infallible>(Arc::clone(&lines[&vendor.name]) as Arc<dyn Line>)
         });
         Self { gateway, ledger, ahead }
+    }
+
+    /// Puts another configuration in place.
+    pub async fn reload(&self, text: &str, lines: &[(&str, &Arc<Canned>)]) -> Changes {
+        let config = Config::parse(text, Path::new("."), &|_| None).unwrap();
+        let lines: BTreeMap<_, _> =
+            lines.iter().map(|(name, line)| ((*name).to_owned(), Arc::clone(line))).collect();
+        let line = |vendor: &VendorConfig| {
+            Ok::<_, Infallible>(Arc::clone(&lines[&vendor.name]) as Arc<dyn Line>)
+        };
+        let Ok(changes) = self.gateway.reload_with_lines(&config, line).await;
+        changes
     }
 
     /// The time of day.

@@ -218,6 +218,10 @@ impl Ledger for Shaky {
         self.act("waited_for", false, self.sqlite.waited_for()).await
     }
 
+    async fn looked_after(&self) -> Result<Vec<String>, LedgerError> {
+        self.act("looked_after", false, self.sqlite.looked_after()).await
+    }
+
     async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
         if self.world.state().mischief == Some(Mischief::Unlisted) {
             return Ok(numbers);

@@ -26,7 +26,7 @@ use crate::{
     faults::Mischief,
     house::GIVE_UP_AFTER,
     line::Wire,
-    list, panics, regret, stop, watcher,
+    list, panics, regret, reloads, stop, watcher,
     world::{Event, World, note},
 };
 
@@ -126,9 +126,9 @@ async fn live(world: &Arc<World>, disk: &Disk) -> End {
 
     let shaky = Arc::new(Shaky { sqlite: Arc::clone(&ledger), world: Arc::clone(world) });
     let time = Arc::clone(world);
-    let config = world.state().config;
+    let config = Arc::clone(&world.state().config);
     let gateway =
-        Gateway::with_lines(config, shaky, Clock::new(move || time.believed()), |vendor| {
+        Gateway::with_lines(&config, shaky, Clock::new(move || time.believed()), |vendor| {
             Ok::<_, Infallible>(Arc::new(Wire {
                 world: Arc::clone(world),
                 vendor: vendor.name.clone(),
@@ -146,6 +146,7 @@ async fn live(world: &Arc<World>, disk: &Disk) -> End {
         tokio::spawn(watcher::watch(Arc::clone(world), gateway.clone()));
     }
     tokio::spawn(regret::take_back(Arc::clone(world), gateway.clone()));
+    tokio::spawn(reloads::now_and_then(Arc::clone(world), gateway.clone()));
     tokio::spawn(list::keep(Arc::clone(world), gateway.clone()));
     tokio::spawn(stop::when_told(Arc::clone(world), gateway.clone(), Arc::clone(&ledger)));
     let end = attend(world, &gateway, &ledger).await;
@@ -330,6 +331,8 @@ async fn post_to(world: &World, gateway: &Gateway, post: &Post) -> u16 {
     match gateway.deliver(vendor, delivery).await {
         Delivered::Taken | Delivered::Answer(_) => 200,
         Delivered::TryLater(_) => 503,
+        // The vendor may be out of the configuration for a while.
+        Delivered::NoSuchCallback if world.state().reloads.happen => 404,
         wrong => {
             world.state().checker.wrong(format!("{vendor} posted its own: {wrong:?}"));
             400

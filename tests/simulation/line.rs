@@ -32,6 +32,7 @@ impl Drop for OnTheLine<'_> {
     fn drop(&mut self) {
         let mut state = self.0.world.state();
         state.on_the_line = state.on_the_line.saturating_sub(1);
+        state.reloads.is_over(&self.0.vendor);
         self.0.count(&mut state, false);
     }
 }
@@ -118,6 +119,16 @@ impl Wire {
         let fate = state.faults.exchange(now);
         state.on_the_line += 1;
         self.count(&mut state, true);
+        let (path, time) = (request.url.path(), state.time());
+        // What was never sent does not count.
+        let is_order = request.method == Method::Post
+            && fate != Exchange::Refused
+            && !path.contains("identity")
+            && !path.contains("results")
+            && !path.contains("status");
+        if let Some(wrong) = state.reloads.begins(&self.vendor, is_order, time) {
+            state.checker.wrong(wrong);
+        }
         state.exchanges += 1;
         let number = state.exchanges;
         let vendor = &self.vendor;

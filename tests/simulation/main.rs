@@ -36,6 +36,7 @@ mod line;
 mod list;
 mod panics;
 mod regret;
+mod reloads;
 mod rng;
 mod stop;
 mod timing;
@@ -176,7 +177,7 @@ fn what_breaks_a_promise_is_seen() {
         (Mischief::Asleep, "(4)"),
     ] {
         let mut seen = Vec::new();
-        let is_seen = (0..60).any(|seed| {
+        let is_seen = (0..150).any(|seed| {
             seen.extend(life::run_with(seed, false, Some(mischief)).wrong);
             seen.last().is_some_and(|what| what.starts_with(seen_as))
         });

@@ -24,6 +24,7 @@ use crate::{
     checker::Checker,
     faults::{Faults, Mischief},
     house,
+    reloads::Reloads,
     rng::Rng,
     waits::Waits,
     watcher::Watcher,
@@ -58,7 +59,8 @@ pub struct State {
     /// Somebody watches.
     pub is_watched: bool,
     pub trace: Option<Vec<String>>,
-    pub config: &'static Config,
+    pub config: Arc<Config>,
+    pub reloads: Reloads,
     agenda: BTreeMap<(Duration, u64), Event>,
     /// Since the world began, at the last start or death of a gateway.
     base: Duration,
@@ -112,7 +114,7 @@ impl World {
     pub fn new(seed: u64, traced: bool) -> Arc<Self> {
         let mut rng = Rng::new(seed);
         let vendors = Vendors::new(house::options(&mut rng), seed).unwrap();
-        let config = house::config(&mut rng);
+        let (config, base) = house::config(&mut rng);
         let mut faults = Faults::new(&mut rng);
         let mut callers = Callers::new(&mut rng);
         let is_watched = rng.chance(300);
@@ -120,6 +122,8 @@ impl World {
         if waits.is_calm {
             faults.calm();
         }
+        let reloads = Reloads::new(seed, base, waits.is_calm);
+        let config = reloads.first().map_or(config, Arc::new);
         let mut state = State {
             rng,
             faults,
@@ -133,6 +137,7 @@ impl World {
             seed,
             trace: traced.then(Vec::new),
             config,
+            reloads,
             agenda: BTreeMap::new(),
             base: Duration::ZERO,
             alive_since: None,
@@ -177,12 +182,15 @@ impl World {
         if alive {
             state.alive_since = Some(Instant::now());
             state.dead = false;
+            let (config, time) = (Arc::clone(&state.config), state.time());
+            state.reloads.configured(&config, time);
         } else {
             state.base = state.now();
             state.alive_since = None;
             state.dead = true;
             state.on_the_line = 0;
             state.checker.timing.hung_up();
+            state.reloads.hung_up();
         }
     }
 

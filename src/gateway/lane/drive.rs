@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Grant, Load, Owners, State, Taken, queue::Front};
+use super::{Grant, Lane, Load, Owners, State, Taken, queue::Front};
 use crate::gateway::{
     Gateway, GatewayError,
     account::Account,
@@ -16,6 +16,9 @@ use crate::gateway::{
     fresh::Fresh,
 };
 use crate::telemetry::{Trace, Traced};
+
+/// Calls of a vendor that is gone that are given away together.
+const AT_ONCE: usize = 500;
 
 /// What is to be done in a lane.
 enum Step {
@@ -30,12 +33,12 @@ enum Step {
 }
 
 /// However the task ends, another one may drive the lane then.
-struct Driving<'a>(&'a Account);
+struct Driving<'a>(&'a Lane);
 
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.lane.state().driven = false;
+            self.0.state().driven = false;
         }
     }
 }
@@ -43,12 +46,15 @@ impl Drop for Driving<'_> {
 type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
 impl Gateway {
-    pub(super) async fn drive(self, account: Arc<Account>) {
-        let _driving = Driving(&account);
+    pub(super) async fn drive(self, mut account: Arc<Account>) {
+        let lane = Arc::clone(&account.lane);
+        let _driving = Driving(&lane);
         let (mut turn, mut awaited) = (None, None::<Turn>);
         loop {
+            // A reload may have made another of it.
+            account = lane.state().current(&account);
             // Before the look at what there is, so that nothing is missed in between.
-            let (changed, paced) = (account.lane.changed.notified(), account.pace.changed());
+            let (changed, paced) = (lane.changed.notified(), account.pace.changed());
             if self.is_stopping() {
                 self.clear(&account);
                 return;
@@ -57,7 +63,7 @@ impl Gateway {
             self.act_on_overdue(&account, now);
             let mut wakes_at = match account.step(&mut turn, now) {
                 Step::Go(taken, grant) => {
-                    self.send_off(&account, taken, grant);
+                    self.send_off(taken, grant);
                     continue;
                 }
                 Step::NeedsTurn => {
@@ -137,8 +143,9 @@ impl Gateway {
         }
     }
 
-    fn send_off(&self, account: &Arc<Account>, taken: Taken, grant: Grant) {
-        let account = Arc::clone(account);
+    fn send_off(&self, taken: Taken, grant: Grant) {
+        // What was taken was taken for this one, whoever comes next.
+        let account = Arc::clone(grant.under_way.account());
         match taken.load {
             Load::Wholes(wholes) => {
                 let trace = Trace::because_of(wholes.iter().map(|fresh| &fresh.trace));
@@ -171,25 +178,39 @@ impl State {
 
 impl Account {
     fn step(self: &Arc<Self>, turn: &mut Option<OwnedSemaphorePermit>, now: Instant) -> Step {
-        let lane = &self.lane;
-        let mut state = lane.state();
+        let mut state = self.lane.state();
+        let current = state.current(self);
+        if !Arc::ptr_eq(&current, self) {
+            drop(state);
+            return current.step(turn, now);
+        }
+        if self.is_gone() {
+            // Nothing of it is sent, so there is nothing to wait for.
+            state.gathers = false;
+            let Some(taken) = state.queue.take(AT_ONCE, true) else {
+                state.driven = false;
+                return Step::Over;
+            };
+            return Step::Go(taken, self.sent_off(&mut state, None, self.pace.nothing()));
+        }
+        let max_batch = self.max_batch();
         state.gathers = false;
-        let Some(front) = state.queue.front(lane.max_batch) else {
+        let Some(front) = state.queue.front(max_batch) else {
             state.driven = false;
             return Step::Over;
         };
-        let ready = front.since + lane.max_delay;
+        let ready = front.since + self.max_delay();
         // Those that go apart may be of many owners, and come one by one.
-        if (front.is_apart || lane.gathers(&state, front.waiting)) && ready > now {
+        if (front.is_apart || state.gathers(self, front.waiting)) && ready > now {
             state.gathers = true;
             return Step::Rest(ready);
         }
         let room = match self.pace.room(front.needs, now) {
-            Ok(room) => state.share(room, &front).min(lane.max_batch),
+            Ok(room) => state.share(room, &front).min(max_batch),
             Err(until) => return Step::Rest(until),
         };
         let Some(turn) = turn.take() else { return Step::NeedsTurn };
-        let Some(mut taken) = state.queue.take(room, !lane.max_delay.is_zero()) else {
+        let Some(mut taken) = state.queue.take(room, !self.max_delay().is_zero()) else {
             state.driven = false;
             return Step::Over;
         };
@@ -197,7 +218,7 @@ impl Account {
             state.queue.give_back(rest);
         }
         match self.pace.take(taken.calls(), now) {
-            Some(paced) => Step::Go(taken, self.sent_off(&mut state, turn, paced)),
+            Some(paced) => Step::Go(taken, self.sent_off(&mut state, Some(turn), paced)),
             // Somebody asked a question in between.
             None => {
                 state.queue.give_back(taken);

@@ -9,7 +9,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -23,7 +23,6 @@ use tokio::{
 use super::{Gateway, account::Account, fresh::Fresh, pace::Paced};
 use crate::{
     call::{Call, CallId, Selector},
-    config::VendorConfig,
     telemetry::{Trace, Traced},
 };
 
@@ -42,21 +41,22 @@ pub(super) const TOO_LATE: Duration = Duration::from_millis(10);
 type Waiting = Queue<Fresh, Call, Arc<Owner>>;
 type Taken = queue::Taken<Fresh, Call, Arc<Owner>>;
 
-/// The lane of an account.
+/// The lane of an account: the same one, however often the account is configured anew.
 #[derive(Debug)]
 pub(super) struct Lane {
     state: Mutex<State>,
     /// Somebody has to look again.
     changed: Notify,
-    max_batch: usize,
-    /// Zero means that nothing goes together.
-    max_delay: Duration,
+    /// The account is not configured any more: what waits is given away, or held.
+    gone: AtomicBool,
     next_apart: AtomicU32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     queue: Waiting,
+    /// The account as it is configured now: what waits here was grouped by that.
+    account: Weak<Account>,
     /// A task drives the lane.
     driven: bool,
     /// It rests until others came, or until then.
@@ -69,8 +69,8 @@ struct State {
 /// The right to send one exchange now.
 #[derive(Debug)]
 pub(super) struct Grant {
-    /// Held for as long as the exchange takes.
-    pub turn: OwnedSemaphorePermit,
+    /// Held for as long as the exchange takes; none where nothing is sent.
+    pub turn: Option<OwnedSemaphorePermit>,
     pub paced: Paced,
     /// Held until all is recorded.
     pub under_way: UnderWay,
@@ -180,22 +180,49 @@ impl Drop for Owners {
     }
 }
 
-impl Lane {
-    pub(super) fn new(config: &VendorConfig) -> Self {
-        let state = State {
-            queue: Queue::new(),
-            driven: false,
-            gathers: false,
-            wakes_at: None,
-            under_way: 0,
-        };
+impl Default for Lane {
+    fn default() -> Self {
         Self {
-            state: Mutex::new(state),
+            state: Mutex::default(),
             changed: Notify::new(),
-            max_batch: config.adapter.capabilities().max_batch.max(1),
-            max_delay: config.max_delay,
+            gone: AtomicBool::new(false),
             next_apart: AtomicU32::new(1),
         }
+    }
+}
+
+impl Lane {
+    /// From now on it is this account's.
+    pub(super) fn is_of(&self, account: &Arc<Account>) {
+        self.state().account = Arc::downgrade(account);
+    }
+
+    /// The account is another from now on, or it is configured again. What waits is grouped by
+    /// it, and what does not fit into one of its exchanges any more comes back, with its
+    /// tickets.
+    pub(super) fn goes_to(&self, account: &Arc<Account>) -> Vec<(i64, Fresh)> {
+        let mut state = self.state();
+        state.account = Arc::downgrade(account);
+        self.gone.store(false, Ordering::SeqCst);
+        let unfit = state.queue.regroup(
+            |fresh| account.group_of(fresh),
+            |call| account.adapter().group(&call.order).into(),
+        );
+        drop(state);
+        self.changed.notify_one();
+        unfit
+    }
+
+    /// The account is not configured any more.
+    pub(super) fn is_left(&self) {
+        let state = self.state();
+        self.gone.store(true, Ordering::SeqCst);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -210,19 +237,33 @@ impl Lane {
         (state.queue.calls(), oldest.unwrap_or_default())
     }
 
-    /// The most calls of one exchange.
-    pub(super) fn max_batch(&self) -> usize {
-        self.max_batch
-    }
-
     /// Calls that are to go apart from all others.
     pub(super) fn apart(&self, budget: Arc<AtomicU32>) -> Apart {
         Apart { id: u64::from(self.next_apart.fetch_add(1, Ordering::Relaxed).max(1)), budget }
     }
+}
+
+impl State {
+    /// The account as it is now; `before` is how it was.
+    fn current(&self, before: &Arc<Account>) -> Arc<Account> {
+        self.account.upgrade().unwrap_or_else(|| Arc::clone(before))
+    }
+
+    /// It was not configured anew since.
+    fn is_of(&self, account: &Arc<Account>) -> bool {
+        self.account.as_ptr() == Arc::as_ptr(account)
+    }
 
     /// Whether so few calls wait for others that may go with them.
-    fn gathers(&self, state: &State, calls: usize) -> bool {
-        !self.max_delay.is_zero() && calls < self.max_batch && state.under_way > 0
+    fn gathers(&self, account: &Account, calls: usize) -> bool {
+        !account.max_delay().is_zero() && calls < account.max_batch() && self.under_way > 0
+    }
+}
+
+impl UnderWay {
+    /// Whose it is.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.0
     }
 }
 
@@ -244,10 +285,10 @@ impl Account {
     /// tells.
     pub(super) fn wait_for_turn(&self, calls: usize, now: Instant) -> Duration {
         let state = self.lane.state();
-        let (queue, max_batch) = (&state.queue, self.lane.max_batch);
+        let (queue, max_batch) = (&state.queue, self.max_batch());
         let all = queue.ahead_of(calls).saturating_add(calls);
         let own = calls.div_ceil(max_batch);
-        let requests = if self.lane.max_delay.is_zero() {
+        let requests = if self.max_delay().is_zero() {
             queue.entries().saturating_add(own)
         } else {
             // Its own line may be there already, and may not.
@@ -269,17 +310,21 @@ impl Account {
     }
 
     fn grant(self: &Arc<Self>, state: &mut State, calls: usize, now: Instant) -> Option<Grant> {
-        if !state.queue.is_empty() || self.lane.gathers(state, calls) {
+        if !state.queue.is_empty()
+            || !state.is_of(self)
+            || self.is_gone()
+            || state.gathers(self, calls)
+        {
             return None;
         }
         let turn = self.try_turn()?;
-        Some(self.sent_off(state, turn, self.pace.take(calls, now)?))
+        Some(self.sent_off(state, Some(turn), self.pace.take(calls, now)?))
     }
 
     fn sent_off(
         self: &Arc<Self>,
         state: &mut State,
-        turn: OwnedSemaphorePermit,
+        turn: Option<OwnedSemaphorePermit>,
         paced: Paced,
     ) -> Grant {
         state.under_way += 1;
@@ -292,6 +337,12 @@ impl Gateway {
     pub(super) fn enter(&self, account: &Arc<Account>, group: Group, fresh: Fresh) {
         let now = Instant::now();
         let mut state = account.lane.state();
+        if !state.is_of(account) {
+            drop(state);
+            // It was made ready for an account that is another one by now.
+            drop(tokio::spawn(self.clone().place_in_parts(fresh, None)));
+            return;
+        }
         if let Some(grant) = account.grant(&mut state, fresh.calls(), now) {
             drop(state);
             let trace = fresh.trace.clone();
@@ -314,6 +365,11 @@ impl Gateway {
         ticket: i64,
     ) {
         let mut state = account.lane.state();
+        if !state.is_of(account) {
+            drop(state);
+            drop(tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket))));
+            return;
+        }
         let since = fresh.since;
         state.queue.push_whole(group, fresh, since, Some(ticket));
         self.see_to(account, state, true);
@@ -327,7 +383,7 @@ impl Gateway {
         if matches!(selector, Selector::Calls(_)) {
             return recorded;
         }
-        for account in self.inner.accounts.values() {
+        for account in self.configured().accounts.values() {
             let taken = account.lane.state().queue.take_out(|fresh| fresh.is_selected(selector));
             for (ticket, _, mut fresh) in taken {
                 recorded.push(fresh.recorded());
@@ -347,6 +403,9 @@ impl Gateway {
         apart: Option<&Apart>,
         ticket: Option<i64>,
     ) {
+        let mut state = account.lane.state();
+        // As it is now, which is known here and nowhere before.
+        let account = &state.current(account);
         let mut groups: Vec<(Group, VecDeque<Call>)> = Vec::new();
         for call in calls {
             let name = account.adapter().group(&call.order);
@@ -359,7 +418,6 @@ impl Gateway {
             }
         }
         let now = Instant::now();
-        let mut state = account.lane.state();
         for (group, calls) in groups {
             state.queue.push_parts(group, calls, Arc::clone(owner), now, ticket);
         }
@@ -374,7 +432,7 @@ impl Gateway {
             return;
         }
         let lane = &account.lane;
-        let is_full = state.gathers && state.queue.calls() >= lane.max_batch;
+        let is_full = state.gathers && state.queue.calls() >= account.max_batch();
         drop(state);
         if is_urgent || is_full {
             lane.changed.notify_one();

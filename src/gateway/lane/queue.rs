@@ -146,8 +146,8 @@ impl<W: Whole, C, O> Taken<W, C, O> {
     }
 }
 
-impl<W: Whole, C, O: Clone> Queue<W, C, O> {
-    pub(super) fn new() -> Self {
+impl<W, C, O> Default for Queue<W, C, O> {
+    fn default() -> Self {
         Self {
             lines: BTreeMap::new(),
             fronts: BTreeSet::new(),
@@ -159,7 +159,9 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
             parts: (0, 0),
         }
     }
+}
 
+impl<W: Whole, C, O: Clone> Queue<W, C, O> {
     pub(super) fn is_empty(&self) -> bool {
         self.entries == 0
     }
@@ -396,6 +398,47 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
         taken
     }
 
+    /// Groups everything anew, each in its place. Those wholes come out, with their tickets,
+    /// that have no group any more.
+    pub(super) fn regroup(
+        &mut self,
+        group_of: impl Fn(&W) -> Option<Arc<str>>,
+        group_of_part: impl Fn(&C) -> Arc<str>,
+    ) -> Vec<(i64, W)> {
+        let (next_ticket, first_ticket) = (self.next_ticket, self.first_ticket);
+        let before = std::mem::take(self);
+        (self.next_ticket, self.first_ticket) = (next_ticket, first_ticket);
+        let mut unfit = Vec::new();
+        for (line, entries) in before.lines {
+            let group = |name| Group { name, apart: line.group.apart.clone() };
+            for (ticket, Entry { since, body }) in entries {
+                match body {
+                    Body::Whole(whole) => match group_of(&whole) {
+                        Some(name) => {
+                            self.put(
+                                group(name),
+                                ticket,
+                                Entry { since, body: Body::Whole(whole) },
+                            );
+                        }
+                        None => unfit.push((ticket, whole)),
+                    },
+                    Body::Parts { calls, owner } => {
+                        let mut groups: BTreeMap<Arc<str>, VecDeque<C>> = BTreeMap::new();
+                        for call in calls {
+                            groups.entry(group_of_part(&call)).or_default().push_back(call);
+                        }
+                        for (name, calls) in groups {
+                            let body = Body::Parts { calls, owner: owner.clone() };
+                            self.put(group(name), ticket, Entry { since, body });
+                        }
+                    }
+                }
+            }
+        }
+        unfit
+    }
+
     /// When something is to be done about one of them.
     pub(super) fn act_by(&self) -> Option<Instant> {
         self.due.first().map(|(act_by, ..)| *act_by)
@@ -410,7 +453,7 @@ impl<W: Whole, C, O: Clone> Queue<W, C, O> {
                 Body::Parts { calls, owner } => parts.push((calls, owner)),
             }
         }
-        *self = Self::new();
+        *self = Self::default();
         (wholes, parts)
     }
 }

@@ -46,7 +46,7 @@ fn next(queue: &mut Waiting, room: usize) -> Vec<String> {
 
 #[test]
 fn those_who_came_first_go_first_and_together() {
-    let mut queue = Waiting::new();
+    let mut queue = Waiting::default();
     whole(&mut queue, "f", "a", 1);
     whole(&mut queue, "g", "b", 1);
     whole(&mut queue, "f", "c", 2);
@@ -62,7 +62,7 @@ fn those_who_came_first_go_first_and_together() {
 
 #[test]
 fn the_calls_of_many_go_in_turns() {
-    let mut queue = Waiting::new();
+    let mut queue = Waiting::default();
     parts(&mut queue, "f", "a", 0..5);
     assert_eq!(next(&mut queue, 2), ["a0", "a1"]);
     parts(&mut queue, "f", "b", 0..1);
@@ -75,7 +75,7 @@ fn the_calls_of_many_go_in_turns() {
 
 #[test]
 fn who_got_nothing_is_next() {
-    let mut queue = Waiting::new();
+    let mut queue = Waiting::default();
     for owner in ["a", "b", "c"] {
         parts(&mut queue, "f", owner, 0..3);
     }
@@ -85,7 +85,7 @@ fn who_got_nothing_is_next() {
 
 #[test]
 fn flows_take_turns_too() {
-    let mut queue = Waiting::new();
+    let mut queue = Waiting::default();
     parts(&mut queue, "f", "a", 0..4);
     parts(&mut queue, "g", "b", 0..2);
     assert_eq!(next(&mut queue, 2), ["a0", "a1"]);
@@ -95,7 +95,7 @@ fn flows_take_turns_too() {
 
 #[test]
 fn what_is_given_back_is_the_next_to_go() {
-    let mut queue = Waiting::new();
+    let mut queue = Waiting::default();
     whole(&mut queue, "f", "a", 1);
     whole(&mut queue, "f", "b", 1);
     whole(&mut queue, "g", "c", 1);
@@ -111,7 +111,7 @@ fn what_is_given_back_is_the_next_to_go() {
 
 #[test]
 fn what_is_overdue_comes_out_in_its_order_and_back_into_its_place() {
-    let mut queue = Waiting::new();
+    let mut queue = Waiting::default();
     let now = Instant::now();
     let at = |ms| Some(now + Duration::from_millis(ms));
     for (name, act_by) in [("a", at(30)), ("b", at(10)), ("c", None), ("d", at(10))] {
@@ -130,7 +130,7 @@ fn what_is_overdue_comes_out_in_its_order_and_back_into_its_place() {
 
 #[test]
 fn the_front_tells_what_it_needs() {
-    let mut queue = Waiting::new();
+    let mut queue = Waiting::default();
     assert_eq!(queue.front(500), None);
     whole(&mut queue, "f", "a", 3);
     whole(&mut queue, "f", "b", 1);
@@ -163,7 +163,7 @@ proptest! {
     /// Nothing is lost, nothing goes twice, no exchange is too large, and everything ends.
     #[test]
     fn what_comes_in_goes_out_once(acts in acts()) {
-        let mut queue = Queue::<Request, (usize, u32), usize>::new();
+        let mut queue = Queue::<Request, (usize, u32), usize>::default();
         let (mut came, mut went) = (0, 0);
         let mut last = std::collections::BTreeMap::new();
         let flows = ["f", "g", "h"];

@@ -49,7 +49,7 @@ impl Gateway {
                 }
             }
             Selection::Route(name) => {
-                self.route(name)?;
+                self.configured().route_for(name)?;
             }
             Selection::Named(_) | Selection::All => {}
         }

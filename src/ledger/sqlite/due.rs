@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
+    read,
     row::{self, Trouble},
     sql,
 };
@@ -68,6 +69,11 @@ pub fn due(
         }
     }
     Ok(due)
+}
+
+/// The vendors who have open calls, by name.
+pub fn vendors(connection: &Connection) -> Result<Vec<String>, Trouble> {
+    read::vendors(connection, sql::VENDOR_WITH_CALLS)
 }
 
 #[cfg(test)]

@@ -155,6 +155,10 @@ impl Ledger for SqliteLedger {
         self.read(held::waited_for).await
     }
 
+    async fn looked_after(&self) -> Result<Vec<String>, LedgerError> {
+        self.read(due::vendors).await
+    }
+
     async fn suppress(&self, numbers: Vec<Suppression>) -> Result<Vec<Suppression>, LedgerError> {
         self.news(numbers.len(), move |s| suppressions::add(s.connection, &numbers)).await
     }

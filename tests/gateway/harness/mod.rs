@@ -7,6 +7,7 @@ use std::{collections::HashMap, path::Path};
 use dialplane::{
     cli::{Running, start},
     config::{Config, Listen},
+    gateway::Changes,
     proto::{
         Call, CallSpec, CreateCallsRequest, CreateCallsResponse, GetCallResultsRequest,
         GetCallResultsResponse, call_service_client::CallServiceClient,
@@ -40,12 +41,7 @@ impl Gateway {
     /// A gateway with this configuration; `[server]` and, when there is none,
     /// `[ledger]` are added.
     pub async fn start(text: &str) -> Self {
-        let mut text = format!("[server]\nlisten = \"127.0.0.1:0\"\n\n{text}");
-        if !text.contains("[ledger]") {
-            text.push_str("\n[ledger]\nurl = \"sqlite::memory:\"\n");
-        }
-        let config = Config::parse(&text, Path::new("."), &|_| None)
-            .unwrap_or_else(|problems| panic!("{problems}"));
+        let config = configuration(text);
         let running = start(&config).await.unwrap();
         let Listen::Tcp(address) = running.address() else { panic!("not TCP") };
         let channel =
@@ -53,6 +49,11 @@ impl Gateway {
         let client =
             CallServiceClient::new(channel.clone()).max_decoding_message_size(4 * 1024 * 1024);
         Self { running, client, channel }
+    }
+
+    /// Puts another configuration in place.
+    pub async fn reload(&mut self, text: &str) -> Changes {
+        self.running.reload(&configuration(text)).await.unwrap()
     }
 
     /// Places calls through a route.
@@ -99,6 +100,14 @@ impl Gateway {
         drop((self.client, self.channel));
         self.running.stop().await;
     }
+}
+
+fn configuration(text: &str) -> Config {
+    let mut text = format!("[server]\nlisten = \"127.0.0.1:0\"\n\n{text}");
+    if !text.contains("[ledger]") {
+        text.push_str("\n[ledger]\nurl = \"sqlite::memory:\"\n");
+    }
+    Config::parse(&text, Path::new("."), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A call to a number, and nothing else.
