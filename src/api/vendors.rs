@@ -4,7 +4,7 @@ use super::{CallApi, render, status};
 use crate::{
     call::{Script, Window},
     config::{self, Schedule},
-    gateway::{self, Account},
+    gateway::{self, Account, Scope},
     proto::{
         BreakerState, CallingWindow, Capabilities, Limits, ListVendorsResponse, OutsideWindow,
         Route, ScheduledBy, Vendor, VendorHealth, route,
@@ -12,10 +12,15 @@ use crate::{
 };
 
 impl CallApi {
-    pub(super) fn vendors(&self) -> ListVendorsResponse {
+    /// What somebody may use.
+    pub(super) fn vendors(&self, scope: &Scope) -> ListVendorsResponse {
+        let routes: Vec<_> = self.gateway.routes().filter(|r| scope.has(&r.name)).collect();
+        let is_of_these = |account: &&Account| {
+            scope.is_all() || routes.iter().any(|r| r.vendors.iter().any(|v| v == account.name()))
+        };
         ListVendorsResponse {
-            vendors: self.gateway.accounts().map(vendor).collect(),
-            routes: self.gateway.routes().map(route).collect(),
+            vendors: self.gateway.accounts().filter(is_of_these).map(vendor).collect(),
+            routes: routes.into_iter().map(route).collect(),
         }
     }
 }

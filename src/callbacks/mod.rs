@@ -7,4 +7,7 @@ mod body;
 mod request;
 mod server;
 
-pub use server::{Bound, Limits, ServeError};
+pub use server::{Bound, ServeError};
+
+/// How much is taken at once, and how long anything may take.
+pub use crate::config::CallbackLimits as Limits;

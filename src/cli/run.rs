@@ -73,9 +73,9 @@ pub enum StartError {
 /// # Errors
 /// When any part of it can't be had. Nothing was sent to a vendor then.
 pub async fn start(config: &Config) -> Result<Running, StartError> {
-    let bound = Bound::new(&config.server.listen).await?;
+    let bound = Bound::configured(config).await?;
     let for_callbacks = match config.server.callbacks {
-        Some(address) => Some(callbacks::Bound::new(address).await?),
+        Some(address) => Some(callbacks::Bound::configured(address, &config.server).await?),
         None => None,
     };
     let tenancy = Tenancy::take(&config.ledger)?;

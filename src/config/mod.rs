@@ -1,6 +1,8 @@
 //! The configuration: TOML into types, every mistake at once, each with its line.
 
+mod callers;
 mod duration;
+mod limits;
 mod listen;
 mod model;
 mod nearest;
@@ -10,10 +12,13 @@ mod route;
 mod secret;
 mod section;
 mod source;
+mod tls;
 mod vendor;
 mod window;
 
+pub use callers::Caller;
 pub use duration::show_duration;
+pub use limits::{CallbackLimits, Limits};
 pub use model::{
     Breaker, Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig,
 };
@@ -21,6 +26,7 @@ pub use problem::{ConfigError, Problem, Problems};
 pub use secret::Secret;
 pub use section::Section;
 pub use source::Source;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 #[cfg(test)]
 mod tests;

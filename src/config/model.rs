@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Secret, duration::show_duration};
+use super::{Caller, CallbackLimits, Limits, Secret, Tls, duration::show_duration};
 use crate::{
     call::{CallerId, Script, Window},
     vendors::Vendor,
@@ -21,6 +21,9 @@ pub struct Config {
     pub vendors: BTreeMap<String, VendorConfig>,
     /// `[routes.*]`, by name. Every vendor they name exists.
     pub routes: BTreeMap<String, Route>,
+    /// `[callers.*]`, by name. Every route they name exists. With none of them, whoever
+    /// reaches the gateway may use it.
+    pub callers: BTreeMap<String, Caller>,
 }
 
 /// Where the gateway listens, and what it asks of callers.
@@ -28,10 +31,22 @@ pub struct Config {
 pub struct Server {
     /// gRPC.
     pub listen: Listen,
+    /// The permissions of its file, if it is a Unix socket.
+    pub socket_mode: u32,
+    /// TLS for gRPC.
+    pub tls: Option<Tls>,
+    /// What gRPC takes.
+    pub limits: Limits,
     /// Where vendors post results.
     pub callbacks: Option<SocketAddr>,
+    /// TLS for them.
+    pub callbacks_tls: Option<Tls>,
+    /// What is taken of them.
+    pub callback_limits: CallbackLimits,
     /// Metrics and probes.
     pub admin: Option<SocketAddr>,
+    /// TLS for these.
+    pub admin_tls: Option<Tls>,
     /// Whether a request without a request_id is refused.
     pub require_request_id: bool,
 }

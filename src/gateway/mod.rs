@@ -54,6 +54,7 @@ mod resend;
 mod results;
 mod retain;
 mod schedule;
+mod scope;
 mod settle;
 mod shut;
 mod spent;
@@ -75,6 +76,7 @@ pub use prepare::{CreateOrder, Draft, Prepared};
 pub use pushes::PushCounts;
 pub use recover::Recovery;
 pub use results::{Results, ResultsQuery, Warning};
+pub use scope::Scope;
 pub use watch::{Next, Watch};
 
 /// The gateway. Cloning it is cheap, and all clones are one.
