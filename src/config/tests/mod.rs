@@ -222,7 +222,7 @@ dialplane.toml:28: routes.default.audio: is no http or https address; expected o
 dialplane.toml:28: routes.default.audio: stands beside flow_id; expected one of the two, not both
 dialplane.toml:29: routes.default.caller_id: expected 2 to 15 digits, with an optional +
 dialplane.toml:31: routes.none.vendors: is empty; expected a list of names of [vendors.NAME] sections, in order of preference
-dialplane.toml:32: metrics: is not a key here; known are ledger, routes, server, vendors"#;
+dialplane.toml:32: metrics: is not a key here; known are callers, ledger, routes, server, vendors"#;
     assert_eq!(shown, expected);
 }
 
