@@ -154,7 +154,7 @@ async fn some_say_what_is_nothing() {
         }
         let mut wire = Wire::silent(house.address).await;
         wire.write(&bytes).await;
-        let _ = tokio::io::AsyncWriteExt::shutdown(&mut wire.0).await;
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut wire.stream).await;
         wire.ended().await;
     }
     assert!(soon("a caller", house.caller()).await.is_served().await);

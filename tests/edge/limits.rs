@@ -147,7 +147,7 @@ async fn a_request_has_to_be_there_in_time() {
     // A byte at a time is no better.
     let mut slow = Wire::open(house.address).await;
     assert!(slow.write(&begun(1, 1_000, 6)).await);
-    let (mut reading, mut writing) = slow.0.split();
+    let (mut reading, mut writing) = slow.stream.split();
     let dripping = async {
         loop {
             if writing.write_all(&frame(DATA, 0, 1, &[0])).await.is_err() {
@@ -199,11 +199,11 @@ async fn the_error_of_a_slow_request_says_so() {
 async fn what_is_read_at_once_is_bounded_and_small_requests_are_read_all_the_same() {
     let limits = "limits = { request_bytes = 1048576, reading_bytes = 1048576 }";
     let house = House::open(limits).await;
-    let mut greedy = Wire::open(house.address).await;
+    let mut greedy = Wire::agreed(house.address).await;
     assert!(greedy.write(&begun(1, 1_048_000, 1_000_000)).await);
     let mut caller = house.caller().await;
     let large = || (0..9_000).map(|_| to(&"9".repeat(100))).collect::<Vec<_>>();
-    let refused = loop {
+    let refused = soon("a full room", async { loop {
         let mut request = tonic::Request::new(dialplane::proto::CreateCallsRequest {
             calls: large(),
             ..Default::default()
@@ -214,7 +214,8 @@ async fn what_is_read_at_once_is_bounded_and_small_requests_are_read_all_the_sam
         if refused.code() != Code::InvalidArgument {
             break refused;
         }
-    };
+    }})
+    .await;
     // The client's own clock may be first.
     if refused.code() == Code::ResourceExhausted {
         assert_eq!(reason(&refused).1, "OVERLOADED");

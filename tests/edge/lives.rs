@@ -47,7 +47,7 @@ async fn an_old_connection_ends_and_a_watch_on_it_goes_on() {
     assert_eq!(old.ended().await, Some(0));
     // This one is as old, give or take: its client has been told to take another one.
     for _ in 0..3 {
-        caller.call("").await.unwrap();
+        house.caller().await.call("").await.unwrap();
         assert!(soon("a change", watch.message()).await.unwrap().unwrap().call.is_some());
         let mut old = Wire::open(house.address).await;
         assert_eq!(old.ended().await, Some(0));
@@ -71,7 +71,7 @@ async fn who_does_not_answer_is_gone() {
     let limits = "limits = { keep_alive_interval = \"100ms\", keep_alive_timeout = \"100ms\" }";
     let house = House::open(limits).await;
     // Reads, and answers no ping.
-    let mut deaf = Wire::open(house.address).await;
+    let mut deaf = Wire::open(house.address).await.deaf();
     deaf.ended().await;
     assert!(house.caller().await.is_served().await);
     house.end().await;

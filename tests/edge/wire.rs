@@ -15,16 +15,22 @@ pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const CONTINUATION: u8 = 9;
 
+const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// A connection that does what a test says.
-pub struct Wire(pub TcpStream);
+pub struct Wire {
+    pub stream: TcpStream,
+    /// Answers nothing that HTTP/2 wants answered.
+    deaf: bool,
+}
 
 /// A frame that came.
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub struct Frame {
 impl Wire {
     /// Connects, and says nothing.
     pub async fn silent(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).await.unwrap())
+        Self { stream: TcpStream::connect(address).await.unwrap(), deaf: false }
     }
 
     /// Connects, and says that it speaks HTTP/2.
@@ -46,19 +52,36 @@ impl Wire {
         wire
     }
 
+    /// The same, with the limits that the other end has told of.
+    pub async fn agreed(address: SocketAddr) -> Self {
+        let mut wire = Self::open(address).await;
+        while wire.frame().await.expect("settings").kind != SETTINGS {}
+        wire
+    }
+
+    /// Answers no ping.
+    pub fn deaf(self) -> Self {
+        Self { deaf: true, ..self }
+    }
+
     /// Writes, and tells whether anybody takes it.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
-        soon("a write", self.0.write_all(bytes)).await.is_ok()
+        soon("a write", self.stream.write_all(bytes)).await.is_ok()
     }
 
     /// The next frame; none when the connection has ended.
     pub async fn frame(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
-        soon("a frame", self.0.read_exact(&mut head)).await.ok()?;
+        soon("a frame", self.stream.read_exact(&mut head)).await.ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let mut payload = vec![0; length];
-        soon("a frame", self.0.read_exact(&mut payload)).await.ok()?;
-        Some(Frame { kind: head[3], payload })
+        soon("a frame", self.stream.read_exact(&mut payload)).await.ok()?;
+        let (kind, is_answer) = (head[3], head[4] & ACK != 0);
+        if matches!(kind, SETTINGS | PING) && !is_answer && !self.deaf {
+            let answer = if kind == PING { payload.as_slice() } else { &[] };
+            self.write(&frame(kind, ACK, 0, answer)).await;
+        }
+        Some(Frame { kind, payload })
     }
 
     /// Waits until the connection has ended; the code that it ended with, if it told one.
