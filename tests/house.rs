@@ -82,7 +82,7 @@ fn the_domain_and_the_adapters_are_pure() {
 
 #[test]
 fn arrows_point_one_way() {
-    let rules: [(&str, &[&str]); 6] = [
+    let rules: [(&str, &[&str]); 7] = [
         (
             "vendors",
             &["crate::gateway", "crate::api", "crate::ledger", "crate::cli", "crate::sandbox"],
@@ -121,6 +121,22 @@ fn arrows_point_one_way() {
         (
             "http",
             &["crate::gateway", "crate::api", "crate::vendors", "crate::ledger", "crate::cli"],
+        ),
+        (
+            "listen",
+            &[
+                "crate::api",
+                "crate::call",
+                "crate::cli",
+                "crate::gateway",
+                "crate::http",
+                "crate::ledger",
+                "crate::sandbox",
+                "crate::vendors",
+                "hyper",
+                "tonic",
+                "rusqlite",
+            ],
         ),
         (
             "sandbox",

@@ -177,7 +177,8 @@ mod tests {
         for good in ["Bearer token-of-a", "bearer token-of-a", "BEARER  token-of-a "] {
             assert_eq!(who(&[good]), "a", "{good}");
         }
-        for bad in ["Bearer token-of-b", "Bearer", "Bearer ", "Basic token-of-a", "token-of-a", ""] {
+        for bad in ["Bearer token-of-b", "Bearer", "Bearer ", "Basic token-of-a", "token-of-a", ""]
+        {
             assert_eq!(who(&[bad]), "stranger", "{bad}");
         }
         assert_eq!(who(&[]), "stranger");
@@ -195,7 +196,8 @@ mod tests {
     #[test]
     fn nothing_secret_is_printed() {
         let callers = Callers(vec![caller("a", Some("token-of-a"), Some("a.example.test"))]);
-        let shown = format!("{callers:?} {:?}", callers.who(&with(&["Bearer x"]), &Peer::default()));
+        let shown =
+            format!("{callers:?} {:?}", callers.who(&with(&["Bearer x"]), &Peer::default()));
         assert!(shown.contains("\"a\"") && !shown.contains("token") && !shown.contains("example"));
     }
 }

@@ -11,7 +11,8 @@ use super::callers::Arrived;
 /// own clock runs out. None without a deadline.
 pub(super) fn of<T>(request: &Request<T>) -> Option<Instant> {
     let given = parse(request.metadata().get("grpc-timeout")?.to_str().ok()?)?;
-    let arrived = request.extensions().get().map_or_else(Instant::now, |arrived: &Arrived| arrived.at);
+    let arrived =
+        request.extensions().get().map_or_else(Instant::now, |arrived: &Arrived| arrived.at);
     // Before the caller's own timer, which would tell it nothing of what became of its calls.
     let margin = (given / 20).clamp(Duration::from_millis(2), Duration::from_millis(100));
     arrived.checked_add(given.saturating_sub(margin))

@@ -28,7 +28,8 @@ impl CallApi {
         deadline: Option<Instant>,
         scope: Scope,
     ) -> Result<GetCallResultsResponse, Status> {
-        let query = query(request, deadline, scope).map_err(|wrong| refusal::invalid_request(&wrong))?;
+        let query =
+            query(request, deadline, scope).map_err(|wrong| refusal::invalid_request(&wrong))?;
         let read = within(deadline, self.read(query)).await;
         read.unwrap_or_else(|| Err(refusal::read_too_late()))
     }
@@ -46,7 +47,11 @@ impl CallApi {
             let around: usize = page.not_found.iter().map(|id| id.len() + 4).sum();
             let fitting = answer::fitting(&calls, extra + around);
             if fitting < calls.len() {
-                page = self.gateway.page_in(&scope, &selector, after, fitting).await.map_err(failed)?;
+                page = self
+                    .gateway
+                    .page_in(&scope, &selector, after, fitting)
+                    .await
+                    .map_err(failed)?;
                 continue;
             }
             return Ok(respond(&selector, page, calls, warnings));

@@ -136,12 +136,7 @@ async fn begin(
 }
 
 /// Answers one connection's requests, one after the other, until either side ends it.
-async fn converse(
-    stream: Stream,
-    place: Place,
-    desk: Arc<Desk>,
-    mut end: watch::Receiver<()>,
-) {
+async fn converse(stream: Stream, place: Place, desk: Arc<Desk>, mut end: watch::Receiver<()>) {
     let limits = desk.limits();
     let serve = service_fn(|request| Arc::clone(&desk).answer(request));
     let connection = http1::Builder::new()

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
-    api::{Bound, ServeError},
+    api::{Bound, Edge, ServeError},
     callbacks,
     config::{Config, Listen},
     gateway::{Clock, Gateway, GatewayError, Recovery},
@@ -34,6 +34,7 @@ pub struct Running {
     tenancy: Tenancy,
     drain: Duration,
     address: Listen,
+    edge: Edge,
     recovery: Recovery,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), ServeError>>,
@@ -83,7 +84,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let gateway = Gateway::new(config, Arc::clone(&ledger), Clock::system())?;
     let recovery = gateway.recover().await?;
     gateway.attend();
-    let address = bound.address().clone();
+    let (address, edge) = (bound.address().clone(), bound.edge().clone());
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(bound.serve(gateway.clone(), async {
         // A dropped sender asks for the end as well.
@@ -93,7 +94,18 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
     // A token may have to be fetched before, and all once more after a refusal.
     let drain = longest.unwrap_or_default() * 4 + RECORDING;
-    Ok(Running { gateway, ledger, tenancy, drain, address, recovery, stop, server, callbacks })
+    Ok(Running {
+        gateway,
+        ledger,
+        tenancy,
+        drain,
+        address,
+        edge,
+        recovery,
+        stop,
+        server,
+        callbacks,
+    })
 }
 
 impl Callbacks {
@@ -117,6 +129,11 @@ impl Running {
     /// Where it listens, the port included.
     pub fn address(&self) -> &Listen {
         &self.address
+    }
+
+    /// Its limits and its callers, which may be replaced.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
     }
 
     /// What it found of the last run.

@@ -1,6 +1,9 @@
 //! `[callers.NAME]`: who may use the API, and how they prove who they are.
 
-use std::{collections::{BTreeMap, BTreeSet}, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -64,7 +67,10 @@ pub(super) fn read(
         let proves = caller.token.is_some() || caller.certificate.is_some();
         if let Some(twin) = twin.filter(|_| proves) {
             let key = if caller.token.is_some() { "token" } else { "certificate" };
-            section.problem(key, format!("is that of callers.{} as well; expected one of its own", twin.name));
+            section.problem(
+                key,
+                format!("is that of callers.{} as well; expected one of its own", twin.name),
+            );
         }
         section.finish();
         callers.insert(name, caller);

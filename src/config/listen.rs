@@ -45,11 +45,7 @@ pub(super) fn read(section: Option<Section<'_>>, knows_callers: bool) -> Server 
             wanted: "tls and a way to know callers (client_ca in it, or [callers.NAME] sections)",
         },
         // Each vendor proves with every post who it is.
-        Guard {
-            encrypts: section.has("callbacks_tls"),
-            knows: true,
-            wanted: "callbacks_tls",
-        },
+        Guard { encrypts: section.has("callbacks_tls"), knows: true, wanted: "callbacks_tls" },
         Guard {
             encrypts: section.has("admin_tls"),
             knows: knows(admin_tls.as_ref()) || (section.has("admin_tls") && admin_tls.is_none()),
@@ -101,7 +97,8 @@ pub(super) fn read(section: Option<Section<'_>>, knows_callers: bool) -> Server 
 /// Which of the listeners may be reached in the clear.
 fn insecure(section: &mut Section<'_>) -> BTreeSet<&'static str> {
     const KEY: &str = "insecure";
-    const EXPECTED: &str = "true or false, or a list of some of \"listen\", \"callbacks\" and \"admin\"";
+    const EXPECTED: &str =
+        "true or false, or a list of some of \"listen\", \"callbacks\" and \"admin\"";
     if !section.is_list(KEY) {
         let all = section.boolean_or(KEY, EXPECTED).unwrap_or(false);
         return if all { LISTENERS.into() } else { BTreeSet::new() };
@@ -124,7 +121,9 @@ fn socket_mode(section: &mut Section<'_>, listen: &Listen) -> u32 {
     let Some(mode) = mode.filter(|mode| mode & !0o777 == 0 && mode & 0o600 == 0o600) else {
         section.problem(
             KEY,
-            format!("is {text:?}; expected octal digits from \"0600\" to \"0777\", such as \"0660\""),
+            format!(
+                "is {text:?}; expected octal digits from \"0600\" to \"0777\", such as \"0660\""
+            ),
         );
         return SOCKET_MODE;
     };

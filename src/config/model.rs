@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Caller, CallbackLimits, Limits, Secret, Tls, duration::show_duration};
+use super::{CallbackLimits, Caller, Limits, Secret, Tls, duration::show_duration};
 use crate::{
     call::{CallerId, Script, Window},
     vendors::Vendor,

@@ -67,7 +67,8 @@ impl Tls {
 }
 
 fn read_file(key: &'static str, path: &PathBuf) -> Result<Vec<u8>, TlsError> {
-    let failed = |error: std::io::Error| wrong(key, format!("can't read {}: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| wrong(key, format!("can't read {}: {error}", path.display()));
     let size = std::fs::metadata(path).map_err(failed)?.len();
     if size > MAX_FILE {
         return Err(wrong(key, format!("{} has more than 1 MiB", path.display())));
@@ -134,10 +135,7 @@ fn verifier(
         .map_err(|error| wrong(KEY, error.to_string()))
 }
 
-fn certificates(
-    key: &'static str,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(key: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
         Ok(all) if all.is_empty() => Err(wrong(key, "holds no certificate in PEM")),

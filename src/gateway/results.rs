@@ -57,7 +57,8 @@ impl Gateway {
     /// # Errors
     /// When the ledger can't be read.
     pub async fn results(&self, query: ResultsQuery) -> Result<Results, GatewayError> {
-        let mut page = self.page_in(&query.scope, &query.selector, query.after, query.limit).await?;
+        let mut page =
+            self.page_in(&query.scope, &query.selector, query.after, query.limit).await?;
         let (rounds, mut warnings) = self.rounds(&page, query.max_staleness);
         if !rounds.is_empty() {
             let vendors: Vec<_> = rounds.iter().map(|r| r.account.name().to_owned()).collect();
@@ -67,7 +68,8 @@ impl Gateway {
                 warnings.extend(failed);
                 renew(&mut page, fresh);
             } else {
-                page = self.page_in(&query.scope, &query.selector, query.after, query.limit).await?;
+                page =
+                    self.page_in(&query.scope, &query.selector, query.after, query.limit).await?;
                 warnings.extend(vendors.iter().map(|vendor| too_slow(vendor)));
             }
         }

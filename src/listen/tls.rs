@@ -46,10 +46,7 @@ impl Tls {
     ///
     /// # Errors
     /// When one of them is not what it should be.
-    pub fn new(
-        files: &config::Tls,
-        protocols: &'static [&'static [u8]],
-    ) -> Result<Self, TlsError> {
+    pub fn new(files: &config::Tls, protocols: &'static [&'static [u8]]) -> Result<Self, TlsError> {
         let found = files.read()?;
         let server = found.server(protocols)?;
         Ok(Self {
@@ -103,7 +100,9 @@ impl Tls {
             // A file system may take its time.
             match tokio::task::spawn_blocking(move || tls.look()).await {
                 Ok(Looked::Same) | Err(_) => {}
-                Ok(Looked::Replaced) => tracing::info!(listener = of, "the certificate was replaced"),
+                Ok(Looked::Replaced) => {
+                    tracing::info!(listener = of, "the certificate was replaced")
+                }
                 Ok(Looked::Refused(error)) => tracing::error!(
                     listener = of,
                     file = error.key,

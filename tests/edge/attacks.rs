@@ -5,9 +5,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     house::{House, soon, to},
-    wire::{
-        DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, Wire, frame, headers,
-    },
+    wire::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, Wire, frame, headers},
 };
 
 const LIST_VENDORS: &str = "/dialplane.v1.CallService/ListVendors";

@@ -72,19 +72,16 @@ async fn one_address_does_not_take_all_of_the_room() {
     }
     assert_eq!(answer(TcpStream::connect(address).await.unwrap()).await, None);
     drop(held);
-    let freed = async {
-        while answer(TcpStream::connect(address).await.unwrap()).await.is_none() {}
-    };
+    let freed =
+        async { while answer(TcpStream::connect(address).await.unwrap()).await.is_none() {} };
     soon("room", freed).await;
     house.end().await;
 }
 
 #[tokio::test]
 async fn its_limits_are_configured() {
-    let house = House::open(
-        "callbacks = \"127.0.0.1:0\"\ncallback_limits = { timeout = \"200ms\" }",
-    )
-    .await;
+    let house =
+        House::open("callbacks = \"127.0.0.1:0\"\ncallback_limits = { timeout = \"200ms\" }").await;
     let mut silent = TcpStream::connect(callbacks(&house)).await.unwrap();
     let mut read = Vec::new();
     let _ = soon("the end", silent.read_to_end(&mut read)).await;

@@ -68,10 +68,7 @@ pub fn vendors(url: &str) -> String {
 
 /// The configuration with these lines in `[server]`, and these sections.
 pub fn text(server: &str, sections: &str, url: &str) -> String {
-    format!(
-        "[server]\n{server}\n[ledger]\nurl = \"sqlite::memory:\"\n{sections}\n{}",
-        vendors(url)
-    )
+    format!("[server]\n{server}\n[ledger]\nurl = \"sqlite::memory:\"\n{sections}\n{}", vendors(url))
 }
 
 /// A gateway.

@@ -33,8 +33,10 @@ async fn who_says_nothing_is_cut() {
 #[tokio::test]
 async fn within_tls_too() {
     let limits = "limits = { handshake_timeout = \"200ms\" }";
-    let house =
-        House::open(&format!("tls = {{ certificate = \"server.pem\", key = \"server.key\" }}\n{limits}")).await;
+    let house = House::open(&format!(
+        "tls = {{ certificate = \"server.pem\", key = \"server.key\" }}\n{limits}"
+    ))
+    .await;
     let mut wire = Wire::silent(house.address).await;
     assert!(wire.write(&[0x16, 3, 1]).await);
     assert_eq!(wire.ended().await, None);
@@ -203,18 +205,20 @@ async fn what_is_read_at_once_is_bounded_and_small_requests_are_read_all_the_sam
     assert!(greedy.write(&begun(1, 1_048_000, 1_000_000)).await);
     let mut caller = house.caller().await;
     let large = || (0..9_000).map(|_| to(&"9".repeat(100))).collect::<Vec<_>>();
-    let refused = soon("a full room", async { loop {
-        let mut request = tonic::Request::new(dialplane::proto::CreateCallsRequest {
-            calls: large(),
-            ..Default::default()
-        });
-        request.set_timeout(std::time::Duration::from_millis(500));
-        let refused = soon("an answer", caller.calls.create_calls(request)).await.unwrap_err();
-        // Whatever the greedy one sent may not have arrived yet.
-        if refused.code() != Code::InvalidArgument {
-            break refused;
+    let refused = soon("a full room", async {
+        loop {
+            let mut request = tonic::Request::new(dialplane::proto::CreateCallsRequest {
+                calls: large(),
+                ..Default::default()
+            });
+            request.set_timeout(std::time::Duration::from_millis(500));
+            let refused = soon("an answer", caller.calls.create_calls(request)).await.unwrap_err();
+            // Whatever the greedy one sent may not have arrived yet.
+            if refused.code() != Code::InvalidArgument {
+                break refused;
+            }
         }
-    }})
+    })
     .await;
     // The client's own clock may be first.
     if refused.code() == Code::ResourceExhausted {

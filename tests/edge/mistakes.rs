@@ -40,8 +40,12 @@ fn what_others_reach_is_encrypted_and_knows_who_comes() {
         (with("listen", "insecure = true"), "", ""),
         (with("listen", "insecure = [\"listen\"]"), "", ""),
         (with("listen", "insecure = [\"callbacks\", \"admin\"]"), "", "nothing encrypts"),
-        (with("callbacks", ""), "", "nothing encrypts what is said there; expected a loopback \
-          address, or callbacks_tls, or insecure"),
+        (
+            with("callbacks", ""),
+            "",
+            "nothing encrypts what is said there; expected a loopback \
+          address, or callbacks_tls, or insecure",
+        ),
         (with("callbacks", &format!("callbacks_tls = {tls}")), "", ""),
         (with("callbacks", &format!("tls = {mutual}")), "", "nothing encrypts"),
         (with("callbacks", "insecure = [\"callbacks\"]"), "", ""),
@@ -56,7 +60,10 @@ fn what_others_reach_is_encrypted_and_knows_who_comes() {
             "" => assert_eq!(told, [""; 0], "{server}"),
             expected => {
                 assert_eq!(told.len(), 1, "{server}: {told:?}");
-                assert!(told[0].starts_with("2: server.") && told[0].contains(expected), "{told:?}");
+                assert!(
+                    told[0].starts_with("2: server.") && told[0].contains(expected),
+                    "{told:?}"
+                );
             }
         }
     }
@@ -66,15 +73,42 @@ fn what_others_reach_is_encrypted_and_knows_who_comes() {
 fn files_are_looked_into() {
     let cases = [
         ("tls = 1", "2: server.tls: is an integer; expected a table"),
-        ("tls = { key = \"server.key\" }", "2: server.tls.certificate: is missing; expected the path"),
-        ("tls = { certificate = \"server.pem\" }", "2: server.tls.key: is missing; expected the path"),
-        ("tls = { certificate = \"none.pem\", key = \"server.key\" }", "2: server.tls.certificate: can't read"),
-        ("tls = { certificate = \"make\", key = \"server.key\" }", "2: server.tls.certificate: holds no certificate in PEM"),
-        ("tls = { certificate = \"server.pem\", key = \"server.pem\" }", "2: server.tls.key: holds no private key in PEM"),
-        ("tls = { certificate = \"server.pem\", key = \"next.key\" }", "2: server.tls.key: is not that of the certificate"),
-        ("callbacks_tls = { certificate = \"server.pem\", key = \"next.key\" }", "2: server.callbacks_tls.key: is not that"),
-        ("admin_tls = { certificate = \"server.pem\", key = \"server.key\", client_ca = \"server.key\" }", "2: server.admin_tls.client_ca: holds no certificate"),
-        ("tls = { certificate = \"server.pem\", key = \"server.key\", ca = \"x\" }", "2: server.tls.ca: is not a key here"),
+        (
+            "tls = { key = \"server.key\" }",
+            "2: server.tls.certificate: is missing; expected the path",
+        ),
+        (
+            "tls = { certificate = \"server.pem\" }",
+            "2: server.tls.key: is missing; expected the path",
+        ),
+        (
+            "tls = { certificate = \"none.pem\", key = \"server.key\" }",
+            "2: server.tls.certificate: can't read",
+        ),
+        (
+            "tls = { certificate = \"make\", key = \"server.key\" }",
+            "2: server.tls.certificate: holds no certificate in PEM",
+        ),
+        (
+            "tls = { certificate = \"server.pem\", key = \"server.pem\" }",
+            "2: server.tls.key: holds no private key in PEM",
+        ),
+        (
+            "tls = { certificate = \"server.pem\", key = \"next.key\" }",
+            "2: server.tls.key: is not that of the certificate",
+        ),
+        (
+            "callbacks_tls = { certificate = \"server.pem\", key = \"next.key\" }",
+            "2: server.callbacks_tls.key: is not that",
+        ),
+        (
+            "admin_tls = { certificate = \"server.pem\", key = \"server.key\", client_ca = \"server.key\" }",
+            "2: server.admin_tls.client_ca: holds no certificate",
+        ),
+        (
+            "tls = { certificate = \"server.pem\", key = \"server.key\", ca = \"x\" }",
+            "2: server.tls.ca: is not a key here",
+        ),
     ];
     for (server, expected) in cases {
         let told = mistakes(server, "");
@@ -96,10 +130,18 @@ fn callers_prove_who_they_are() {
         ("", caller("token = \"0123456789abcde\""), "callers.a.token: is no token; expected 16 to"),
         ("", caller("token = \"0123456789 abcdef\""), "callers.a.token: is no token"),
         ("", caller("certificate = \"billing\""), "callers.a.certificate: can't be made sure of"),
-        ("", caller(&format!("{good}\nroutes = [\"gamma\"]")), "callers.a.routes: there is no route \"gamma\""),
+        (
+            "",
+            caller(&format!("{good}\nroutes = [\"gamma\"]")),
+            "callers.a.routes: there is no route \"gamma\"",
+        ),
         ("", caller(&format!("{good}\nroutes = []")), "callers.a.routes: is empty"),
         ("", caller(&format!("{good}\nroute = \"alpha\"")), "callers.a.route: is not a key here"),
-        ("", format!("{}\n[callers.b]\n{good}", caller(good)), "callers.b.token: is that of callers.a"),
+        (
+            "",
+            format!("{}\n[callers.b]\n{good}", caller(good)),
+            "callers.b.token: is that of callers.a",
+        ),
         ("", format!("[callers.\"a b\"]\n{good}"), "callers.\"a b\": has a wrong name"),
     ];
     for (server, sections, expected) in cases {
@@ -120,11 +162,20 @@ fn limits_have_their_bounds() {
     for (server, expected) in [
         ("limits = { connections = 0 }", "server.limits.connections: is 0; expected"),
         ("limits = { request_timeout = \"1ms\" }", "server.limits.request_timeout: is \"1ms\""),
-        ("limits = { stream = 1 }", "server.limits.stream: is not a key here; did you mean streams"),
+        (
+            "limits = { stream = 1 }",
+            "server.limits.stream: is not a key here; did you mean streams",
+        ),
         ("callback_limits = { body_bytes = 1 }", "server.callback_limits.body_bytes: is 1"),
         ("insecure = [\"all\"]", "server.insecure: holds \"all\"; expected true or false"),
-        ("listen = \"unix:/x\"\nsocket_mode = \"660x\"", "server.socket_mode: is \"660x\"; expected octal"),
-        ("listen = \"unix:/x\"\nsocket_mode = \"4755\"", "server.socket_mode: is \"4755\"; expected octal"),
+        (
+            "listen = \"unix:/x\"\nsocket_mode = \"660x\"",
+            "server.socket_mode: is \"660x\"; expected octal",
+        ),
+        (
+            "listen = \"unix:/x\"\nsocket_mode = \"4755\"",
+            "server.socket_mode: is \"4755\"; expected octal",
+        ),
         ("socket_mode = \"0660\"", "server.socket_mode: is for a Unix socket"),
     ] {
         let told = mistakes(server, "");
@@ -132,7 +183,11 @@ fn limits_have_their_bounds() {
         assert!(told[0].contains(expected), "{told:?}");
     }
     let config = Config::parse(
-        &text("callback_limits = { connections = 9 }\nlimits = { idle_timeout = \"1m\" }", CALLER, "http://x.test"),
+        &text(
+            "callback_limits = { connections = 9 }\nlimits = { idle_timeout = \"1m\" }",
+            CALLER,
+            "http://x.test",
+        ),
         &certificates(),
         &|_| None,
     );

@@ -50,7 +50,8 @@ async fn calls_go_by_its_routes_alone() {
     for route in ["", "default", "beta", "nowhere"] {
         not_allowed(&town.a.call(route).await.unwrap_err());
     }
-    let request = CreateCallsRequest { route: "beta".into(), validate_only: true, ..Default::default() };
+    let request =
+        CreateCallsRequest { route: "beta".into(), validate_only: true, ..Default::default() };
     not_allowed(&town.a.calls.create_calls(request).await.unwrap_err());
     assert_eq!(town.house.dialled(), 1);
     let (routes, vendors) = town.a.routes().await.unwrap();
@@ -209,7 +210,9 @@ async fn a_request_id_tells_nothing_of_others() {
 #[tokio::test]
 async fn the_list_is_for_those_who_may() {
     let town = Town::new().await;
-    for (token, may) in [("all-0123456789ab", true), ("a-0123456789abcd", false), ("l-0123456789abcd", true)] {
+    for (token, may) in
+        [("all-0123456789ab", true), ("a-0123456789abcd", false), ("l-0123456789abcd", true)]
+    {
         let services = town.house.caller_with(token).await.services;
         let mut list = SuppressionServiceClient::new(services);
         let listed = list.list_suppressions(ListSuppressionsRequest::default()).await;

@@ -112,17 +112,14 @@ async fn certificates_are_replaced_without_cutting_anybody() {
 
 #[test]
 fn nothing_of_a_key_is_printed() {
-    let config = Config::parse(
-        &text(MUTUAL, "", "http://127.0.0.1:1"),
-        &certificates(),
-        &|_| None,
-    )
-    .unwrap();
+    let config =
+        Config::parse(&text(MUTUAL, "", "http://127.0.0.1:1"), &certificates(), &|_| None).unwrap();
     let files = config.server.tls.clone().unwrap();
     let tls = Tls::new(&files, Tls::HTTP2).unwrap();
     let key = std::fs::read_to_string(certificates().join("server.key")).unwrap();
     let line = key.lines().nth(1).unwrap();
-    for shown in [format!("{tls:?}"), format!("{:?}", files.read().unwrap()), format!("{config:?}")] {
+    for shown in [format!("{tls:?}"), format!("{:?}", files.read().unwrap()), format!("{config:?}")]
+    {
         assert!(!shown.contains(line) && !shown.contains("PrivateKey("), "{shown}");
     }
     assert!(Path::new(&files.key).is_absolute());

@@ -41,7 +41,8 @@ pub fn request_too_slow(most: Duration) -> Status {
 
 /// The caller's deadline passed before the whole request was there.
 pub fn request_too_late() -> Status {
-    let message = "the deadline passed before the whole request was there, and nothing was looked at";
+    let message =
+        "the deadline passed before the whole request was there, and nothing was looked at";
     Refusal::wrong(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message).of(Asked::READING)
 }
 
