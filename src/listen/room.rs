@@ -85,6 +85,11 @@ impl Room {
         self.state().taken
     }
 
+    fn has_room(&self) -> bool {
+        let state = self.state();
+        state.taken < state.most
+    }
+
     /// Waits until one more may be taken, where it would have to wait.
     pub async fn ready(&self) {
         if self.full == Full::Refused {
@@ -92,10 +97,7 @@ impl Room {
         }
         loop {
             let free = self.free.notified();
-            if {
-                let state = self.state();
-                state.taken < state.most
-            } {
+            if self.has_room() {
                 return;
             }
             free.await;

@@ -101,7 +101,7 @@ impl Tls {
             match tokio::task::spawn_blocking(move || tls.look()).await {
                 Ok(Looked::Same) | Err(_) => {}
                 Ok(Looked::Replaced) => {
-                    tracing::info!(listener = of, "the certificate was replaced")
+                    tracing::info!(listener = of, "the certificate was replaced");
                 }
                 Ok(Looked::Refused(error)) => tracing::error!(
                     listener = of,
