@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{self, Limits, Listen},
     gateway::Gateway,
-    listen::{BindError, Current, Full, Room, Socket, Tls, fitting},
+    listen::{BindError, Current, Full, Room, Share, Socket, Tls, fitting},
     proto::{
         call_service_server::CallServiceServer,
         suppression_service_server::SuppressionServiceServer,
@@ -126,6 +126,10 @@ impl Bound {
         let first = limits.get();
         let reading = ReadingRoom::new(first.reading_bytes);
         let room = Room::new(Full::Refused, places(&first), peers(&first));
+        if places(&first) < first.connections as usize {
+            let connections = places(&first);
+            tracing::info!(connections, "fewer are taken than configured: see ulimit -n");
+        }
         let house = Arc::new(House { limits, callers, tls, reading });
         let services = Services::new(gateway, health);
         let (ending, end) = watch::channel(());
@@ -160,7 +164,7 @@ impl Bound {
 
 /// As many as the limit says, and the system has descriptors for.
 fn places(limits: &Limits) -> usize {
-    fitting(limits.connections as usize)
+    fitting(limits.connections as usize, Share::Calls)
 }
 
 fn peers(limits: &Limits) -> Option<usize> {

@@ -14,7 +14,7 @@ use super::{Limits, request::Desk};
 use crate::{
     config::{self, Listen},
     gateway::Gateway,
-    listen::{BindError, Full, Handshake, Place, Room, Socket, Stream, Tls, fitting},
+    listen::{BindError, Full, Handshake, Place, Room, Share, Socket, Stream, Tls, fitting},
 };
 
 /// What one connection may hold unread of a request's head, in bytes.
@@ -86,7 +86,7 @@ impl Bound {
         let Self { socket, tls, limits, .. } = self;
         let desk = Arc::new(Desk::new(gateway, limits));
         // Not every vendor posts again: better that one waits than that it is refused.
-        let most = fitting(limits.connections);
+        let most = fitting(limits.connections, Share::Callbacks);
         let room = Room::new(Full::Waits, most, Some(limits.connections_per_peer));
         let mut besides = JoinSet::new();
         if let Some(tls) = &tls {

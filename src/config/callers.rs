@@ -58,6 +58,10 @@ pub(super) fn read(
     knows_clients: bool,
 ) -> BTreeMap<String, Caller> {
     let mut callers: BTreeMap<String, Caller> = BTreeMap::new();
+    // It looks as if somebody were known, and anybody would be let in.
+    if let Some(section) = section.as_ref().filter(|section| section.is_empty()) {
+        section.problem_here("is empty; expected [callers.NAME] sections, or leave it out");
+    }
     for (name, mut section) in section.iter().flat_map(Section::sections) {
         check_name(&section, &name);
         let caller = caller(&name, &mut section, routes, knows_clients);

@@ -10,7 +10,7 @@ mod stream;
 mod tls;
 
 pub use current::Current;
-pub use descriptors::fitting;
+pub use descriptors::{Share, fitting};
 pub use peer::{Origin, Peer};
 pub use room::{Full, Place, Room};
 pub use socket::{BindError, Socket};

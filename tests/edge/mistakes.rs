@@ -158,6 +158,14 @@ fn callers_prove_who_they_are() {
 }
 
 #[test]
+fn no_caller_is_not_one() {
+    for sections in ["[callers]", "[callers]\n\n"] {
+        let told = mistakes("", sections);
+        assert!(told.len() == 1 && told[0].contains("callers: is empty"), "{told:?}");
+    }
+}
+
+#[test]
 fn limits_have_their_bounds() {
     for (server, expected) in [
         ("limits = { connections = 0 }", "server.limits.connections: is 0; expected"),
