@@ -9,6 +9,7 @@ pub mod config;
 pub mod gateway;
 pub mod http;
 pub mod ledger;
+pub mod listen;
 pub mod sandbox;
 pub mod telemetry;
 pub mod vendors;

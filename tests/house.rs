@@ -82,7 +82,7 @@ fn the_domain_and_the_adapters_are_pure() {
 
 #[test]
 fn arrows_point_one_way() {
-    let rules: [(&str, &[&str]); 8] = [
+    let rules: [(&str, &[&str]); 9] = [
         (
             "vendors",
             &["crate::gateway", "crate::api", "crate::ledger", "crate::cli", "crate::sandbox"],
@@ -151,6 +151,22 @@ fn arrows_point_one_way() {
         (
             "http",
             &["crate::gateway", "crate::api", "crate::vendors", "crate::ledger", "crate::cli"],
+        ),
+        (
+            "listen",
+            &[
+                "crate::api",
+                "crate::call",
+                "crate::cli",
+                "crate::gateway",
+                "crate::http",
+                "crate::ledger",
+                "crate::sandbox",
+                "crate::vendors",
+                "hyper",
+                "tonic",
+                "rusqlite",
+            ],
         ),
         (
             "sandbox",
@@ -295,4 +311,32 @@ fn the_documented_causes_are_those_of_the_code() {
     let expected: Vec<_> =
         Cause::ALL.iter().map(|cause| (format!("{cause:?}"), code(*cause))).collect();
     assert_eq!(documented, expected);
+}
+
+/// A line of a table names a file, and a function in it.
+fn tests_of(document: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let mut found = Vec::new();
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    for cell in rows.filter_map(|line| line.trim_end_matches('|').rsplit('|').next()) {
+        let names: Vec<_> = cell.split('`').skip(1).step_by(2).collect();
+        for pair in names.chunks(2) {
+            if let [file, test] = pair
+                && file.ends_with(".rs")
+            {
+                found.push(((*file).to_owned(), (*test).to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn each_threat_has_the_test_that_is_named() {
+    let tests = tests_of("docs/threat-model.md");
+    assert!(tests.len() > 30, "{tests:?}");
+    for (file, test) in tests {
+        let text = fs::read_to_string(root().join(&file)).unwrap_or_default();
+        assert!(text.contains(&format!("fn {test}(")), "{file} has no {test}");
+    }
 }

@@ -1,17 +1,17 @@
 //! What is answered: text, for people and programs.
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 
-/// An answer, whole.
-pub(super) type Answer = Response<Full<Bytes>>;
+use tonic::body::Body;
+
+/// An answer: text, or what gRPC says.
+pub(super) type Answer = Response<Body>;
 
 pub(super) fn text(status: StatusCode, content_type: &'static str, text: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    let mut answer = Response::new(Body::new(text));
     *answer.status_mut() = status;
     let answer = with(answer, CONTENT_TYPE, content_type);
     // It is so now.

@@ -8,17 +8,24 @@ use std::{
 };
 
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request, StatusCode, Version,
     body::{Body as _, Incoming},
     header::ACCEPT,
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
+use tonic::{Status, server::NamedService};
+use tonic_health::pb::health_server::HealthServer;
+use tower::Service;
 
 use super::{
     Limits,
     answer::{self, Answer},
 };
 use crate::{
+    api::{HealthApi, health},
     gateway::{BreakerState, Gateway, GatewayError},
     telemetry::metrics::{Format, Snapshot, measure_process, table},
 };
@@ -26,16 +33,46 @@ use crate::{
 /// How long whoever asks waits for the ledger to say how it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The most of a question about health, in bytes.
+const MAX_QUESTION_BYTES: usize = 4 * 1024;
+
 /// Where questions are answered: without a gateway first, until there is one.
 #[derive(Debug, Default)]
 pub struct Desk {
     gateway: OnceLock<Gateway>,
+    health: OnceLock<HealthServer<HealthApi>>,
+    /// Told when there is a gateway.
+    opened: Notify,
 }
 
 impl Desk {
     /// The gateway that questions are of from now on. There is only one, ever.
     pub fn opened(&self, gateway: Gateway) {
         let _ = self.gateway.set(gateway);
+        self.opened.notify_one();
+    }
+
+    /// Sees how the gateway is, once there is one, and for as long as this is let run.
+    pub(super) async fn look_after_health(self: Arc<Self>) {
+        let gateway = loop {
+            match self.gateway.get() {
+                Some(gateway) => break gateway.clone(),
+                None => self.opened.notified().await,
+            }
+        };
+        let (health, watchman) = health(gateway);
+        let _ = self.health.set(health.max_decoding_message_size(MAX_QUESTION_BYTES));
+        watchman.run().await;
+    }
+
+    async fn answer_about_health(&self, request: Request<Incoming>) -> Answer {
+        match self.health.get() {
+            Some(health) => match health.clone().call(request).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            },
+            None => Status::unavailable("starting").into_http(),
+        }
     }
 
     /// Answers a request, whatever it is.
@@ -45,6 +82,9 @@ impl Desk {
         places: Arc<Semaphore>,
         limits: Limits,
     ) -> Result<Answer, Infallible> {
+        if is_about_health(&request) {
+            return Ok(self.answer_about_health(request).await);
+        }
         let answer =
             timeout(limits.answer, self.answered(&request, &places)).await.unwrap_or_else(|_| {
                 answer::lines(StatusCode::SERVICE_UNAVAILABLE, "too much to do\n".to_owned())
@@ -124,4 +164,12 @@ impl Desk {
         }
         answer::lines(status, text)
     }
+}
+
+/// Asked by HTTP/2 alone, which gRPC takes.
+fn is_about_health(request: &Request<Incoming>) -> bool {
+    let name = <HealthServer<HealthApi> as NamedService>::NAME;
+    let path = request.uri().path().strip_prefix('/');
+    request.version() == Version::HTTP_2
+        && path.and_then(|path| path.split_once('/')).is_some_and(|(service, _)| service == name)
 }

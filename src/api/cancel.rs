@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::{CallApi, answer, deadline::within, refusal, render, results::selector};
 use crate::{
-    gateway::Canceled,
+    gateway::{Canceled, Scope},
     proto::{Call, CancelCallsRequest, CancelCallsResponse},
 };
 
@@ -14,6 +14,7 @@ impl CallApi {
         &self,
         request: CancelCallsRequest,
         deadline: Option<Instant>,
+        scope: Scope,
     ) -> Result<CancelCallsResponse, Status> {
         let CancelCallsRequest { call_ids, request_id, client_references } = request;
         let mut wrong = Vec::new();
@@ -21,7 +22,7 @@ impl CallApi {
         let Some(selector) = selector.filter(|_| wrong.is_empty()) else {
             return Err(refusal::invalid_request(&wrong));
         };
-        let Some(canceled) = within(deadline, self.gateway.cancel(selector)).await else {
+        let Some(canceled) = within(deadline, self.gateway.cancel_in(scope, selector)).await else {
             return Err(refusal::cancel_too_late());
         };
         let Canceled { calls, not_found } =

@@ -9,10 +9,13 @@ use super::{
 };
 use crate::{
     call::{Call, CallError, CallState, Cause, Dialed, RequestId, Violation},
-    gateway::{CreateOrder, Created, Looked, Prepared},
+    gateway::{CreateOrder, Created, GatewayError, Looked, Prepared, Scope},
     proto::{self, CreateCallsRequest, CreateCallsResponse},
     telemetry::note_calls,
 };
+
+/// The route of a request that names none.
+const DEFAULT_ROUTE: &str = "default";
 
 /// The most calls of one request.
 pub(super) const MAX_CALLS: usize = 5_000;
@@ -24,7 +27,13 @@ impl CallApi {
         request: CreateCallsRequest,
         deadline: Option<Instant>,
         repeated: bool,
+        scope: &Scope,
     ) -> Result<CreateCallsResponse, Status> {
+        let route = Some(request.route.as_str()).filter(|route| !route.is_empty());
+        let route = route.unwrap_or(DEFAULT_ROUTE);
+        if !scope.has(route) {
+            return Err(refusal::route_not_allowed(route));
+        }
         let validate_only = request.validate_only;
         note_calls(request.calls.len());
         let spec_bytes = request.calls.iter().map(prost::Message::encoded_len).sum();
@@ -32,7 +41,7 @@ impl CallApi {
         let order = order(request, self.gateway.configured().requires_request_id())?;
         let request_id = order.request_id.clone();
         if validate_only {
-            let checked = self.check(order, named.then_some(&request_id));
+            let checked = self.check(order, named.then_some(&request_id), scope);
             return within(deadline, checked)
                 .await
                 .unwrap_or_else(|| Err(refusal::read_too_late()));
@@ -41,7 +50,7 @@ impl CallApi {
             return Err(refusal::unnamed_repetition());
         }
         let asked = Asked::placing(&request_id, named);
-        let failed = |error| refusal::gateway_error(&error, asked);
+        let failed = |error| refusal::gateway_error(&discreet(error, scope), asked);
         let late = || refusal::deadline_exceeded(asked);
         let announced = named.then(|| self.gateway.announce(&request_id));
         let fingerprint = order.fingerprint.clone();
@@ -78,14 +87,26 @@ impl CallApi {
         &self,
         order: CreateOrder,
         given_id: Option<&RequestId>,
+        scope: &Scope,
     ) -> Result<CreateCallsResponse, Status> {
         let asked = Asked { request_id: given_id, ..Asked::READING };
-        let failed = |error| refusal::gateway_error(&error, asked);
+        let failed = |error| refusal::gateway_error(&discreet(error, scope), asked);
         if let Some(id) = given_id {
             self.gateway.may_use(id, &order.fingerprint).await.map_err(failed)?;
         }
         let prepared = self.gateway.prepare(order).await.map_err(failed)?;
         Ok(unplaced(shown(&prepared)?))
+    }
+}
+
+/// The same error without what is not the caller's business: the request that had the id
+/// first may be of a route whose calls the caller does not see.
+fn discreet(error: GatewayError, scope: &Scope) -> GatewayError {
+    match error {
+        GatewayError::RequestIdReused { id, .. } if !scope.is_all() => {
+            GatewayError::RequestIdReused { id, field: None }
+        }
+        error => error,
     }
 }
 

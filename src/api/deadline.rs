@@ -3,29 +3,24 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
-use tonic::{Request, codegen::http};
+use tonic::{Request, codegen::http::HeaderMap};
 
-/// When the headers of a request were there. The caller's time runs from then on, and so does
-/// the transport's own timer; a handler runs only once it has the whole body.
-#[derive(Debug, Clone, Copy)]
-struct Arrived(Instant);
-
-/// Notes when a request came, before its body is read.
-pub(super) fn note_arrival<B>(mut request: http::Request<B>) -> http::Request<B> {
-    request.extensions_mut().insert(Arrived(Instant::now()));
-    request
-}
+use super::callers::Arrived;
 
 /// The moment at which an answer has to be on its way, a little before the caller's
 /// own clock runs out. None without a deadline.
 pub(super) fn of<T>(request: &Request<T>) -> Option<Instant> {
-    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
-    let given = parse(text)?;
-    let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
-    // Fire before the transport's own timer, which would answer without details, and with
-    // CANCELLED, which proxies repeat.
+    let given = parse(request.metadata().get("grpc-timeout")?.to_str().ok()?)?;
+    let arrived =
+        request.extensions().get().map_or_else(Instant::now, |arrived: &Arrived| arrived.at);
+    // Before the caller's own timer, which would tell it nothing of what became of its calls.
     let margin = (given / 20).clamp(Duration::from_millis(2), Duration::from_millis(100));
     arrived.checked_add(given.saturating_sub(margin))
+}
+
+/// How long the caller means to wait, if it says so.
+pub(super) fn given(headers: &HeaderMap) -> Option<Duration> {
+    parse(headers.get("grpc-timeout")?.to_str().ok()?)
 }
 
 /// What comes of it before the deadline. Nothing is begun after it.
@@ -61,6 +56,7 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::callers::Who;
 
     fn request(given: &str) -> Request<()> {
         let mut request = Request::new(());
@@ -71,10 +67,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_runs_from_the_headers_on() {
         let arrived = Instant::now();
-        let noted = note_arrival(http::Request::new(()));
         tokio::time::advance(Duration::from_secs(9)).await;
         let mut late = request("10S");
-        *late.extensions_mut() = noted.extensions().clone();
+        late.extensions_mut().insert(Arrived { at: arrived, who: Who::Anybody, from: None });
         assert_eq!(of(&late), arrived.checked_add(Duration::from_millis(9_900)));
         // Where nobody noted it, from now on.
         assert_eq!(of(&request("1S")), Instant::now().checked_add(Duration::from_millis(950)));

@@ -35,14 +35,14 @@ type Serving = BTreeMap<String, bool>;
 
 /// Tells those who ask.
 #[derive(Debug, Clone)]
-pub(super) struct HealthApi {
+pub(crate) struct HealthApi {
     serving: watch::Receiver<Arc<Serving>>,
     places: Arc<Semaphore>,
 }
 
 /// Sees how all are, for as long as it is there.
 #[derive(Debug)]
-pub(super) struct Watchman {
+pub(crate) struct Watchman {
     gateway: Gateway,
     serving: watch::Sender<Arc<Serving>>,
     told: Option<bool>,
@@ -50,7 +50,7 @@ pub(super) struct Watchman {
 
 /// The service, and who has to be let run for it. All are known by name from the first moment
 /// on, and serve once the ledger was asked.
-pub(super) fn health(gateway: Gateway) -> (HealthServer<HealthApi>, Watchman) {
+pub(crate) fn health(gateway: Gateway) -> (HealthServer<HealthApi>, Watchman) {
     let serving = watch::Sender::new(Arc::new(look(&gateway, false)));
     let places = Arc::new(Semaphore::new(MAX_WATCHERS));
     let api = HealthApi { serving: serving.subscribe(), places };
@@ -80,7 +80,7 @@ fn look(gateway: &Gateway, ready: bool) -> Serving {
 impl Watchman {
     /// Looks again and again, and at once when the configuration is another or the gateway is
     /// about to stop. Does not end.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             // Before the look, so that no reload is missed.

@@ -15,8 +15,10 @@ use crate::{
 };
 
 mod answer;
+mod callers;
 mod cancel;
 pub(crate) mod codec;
+mod connection;
 mod create;
 mod cursor;
 mod deadline;
@@ -25,31 +27,29 @@ mod health;
 mod observe;
 mod page_token;
 mod parse;
+mod reading;
 mod reflection;
 mod refusal;
 mod render;
 mod results;
 mod retries;
 mod server;
+mod services;
 mod status;
 mod suppressions;
 mod trailer;
 mod vendors;
 mod watch;
 
-pub use observe::{CallerName, Observe, ObserveLayer, Observed};
-pub use server::{Bound, ServeError};
+pub use callers::{Arrived, Caller, Callers};
+pub(crate) use health::{HealthApi, health};
+pub use observe::{Observe, Observed};
+pub use server::{Bound, Edge, ServeError};
 pub use status::{DOMAIN, code_of};
 pub use suppressions::{MAX_SUPPRESSED, SuppressionApi};
 
 /// The largest answer: what clients take by default.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-
-/// The largest request: 5,000 calls with a few kilobytes of variables each.
-pub const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
-
-/// How often a quiet connection is tried: more often than proxies cut one.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// How long an RPC without a deadline waits for vendors.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
@@ -77,7 +77,8 @@ impl CallService for CallApi {
     ) -> Result<Response<CreateCallsResponse>, Status> {
         let deadline = deadline::of(&request);
         let repeated = retries::is_repeated(request.metadata());
-        self.create(request.into_inner(), deadline, repeated).await.map(Response::new)
+        let scope = callers::scope(&request);
+        self.create(request.into_inner(), deadline, repeated, &scope).await.map(Response::new)
     }
 
     async fn get_call_results(
@@ -85,14 +86,16 @@ impl CallService for CallApi {
         request: Request<GetCallResultsRequest>,
     ) -> Result<Response<GetCallResultsResponse>, Status> {
         let deadline = deadline::of(&request);
-        self.results(request.into_inner(), deadline).await.map(Response::new)
+        let scope = callers::scope(&request);
+        self.results(request.into_inner(), deadline, scope).await.map(Response::new)
     }
 
     async fn watch_call_results(
         &self,
         request: Request<WatchCallResultsRequest>,
     ) -> Result<Response<Self::WatchCallResultsStream>, Status> {
-        self.watch(request.into_inner()).await.map(Response::new)
+        let scope = callers::scope(&request);
+        self.watch(request.into_inner(), scope).await.map(Response::new)
     }
 
     async fn cancel_calls(
@@ -100,13 +103,14 @@ impl CallService for CallApi {
         request: Request<CancelCallsRequest>,
     ) -> Result<Response<CancelCallsResponse>, Status> {
         let deadline = deadline::of(&request);
-        self.cancel(request.into_inner(), deadline).await.map(Response::new)
+        let scope = callers::scope(&request);
+        self.cancel(request.into_inner(), deadline, scope).await.map(Response::new)
     }
 
     async fn list_vendors(
         &self,
-        _: Request<ListVendorsRequest>,
+        request: Request<ListVendorsRequest>,
     ) -> Result<Response<ListVendorsResponse>, Status> {
-        Ok(Response::new(self.vendors()))
+        Ok(Response::new(self.vendors(&callers::scope(&request))))
     }
 }

@@ -15,10 +15,11 @@ use hyper::{
     body::{Body, Frame, SizeHint},
 };
 use prost::Message;
-use tonic::{Code, Status, transport::server::TcpConnectInfo};
+use tonic::{Code, Status};
 use tonic_types::pb;
-use tower::{Layer, Service};
+use tower::Service;
 
+use super::callers::{Arrived, Caller};
 use crate::telemetry::{
     Span, Trace, Traced,
     metrics::{Method, Metrics},
@@ -27,11 +28,6 @@ use crate::telemetry::{
 
 /// Where the lines of the access log come from: `RUST_LOG=info,dialplane::access=off`.
 const ACCESS: &str = "dialplane::access";
-
-/// Who calls, as far as that is known: whatever authenticates callers puts it into the
-/// extensions of the request, or of the response, before it gets here.
-#[derive(Debug, Clone)]
-pub struct CallerName(pub Arc<str>);
 
 /// The methods that are told by their name, for a name that anybody may choose is no name for a
 /// span. Those of the second half are asked all the time by machines: they have no span, and
@@ -61,24 +57,16 @@ fn method(path: &str) -> (&'static str, bool) {
 
 /// Observes every RPC of the services within.
 #[derive(Debug, Clone)]
-pub struct ObserveLayer {
-    /// Where RPCs are counted.
-    pub metrics: Arc<Metrics>,
-}
-
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, metrics: Arc::clone(&self.metrics) }
-    }
-}
-
-/// The services within.
-#[derive(Debug, Clone)]
 pub struct Observe<S> {
     inner: S,
     metrics: Arc<Metrics>,
+}
+
+impl<S> Observe<S> {
+    /// Counts them here.
+    pub fn new(inner: S, metrics: Arc<Metrics>) -> Self {
+        Self { inner, metrics }
+    }
 }
 
 impl<S, In, Out> Service<Request<In>> for Observe<S>
@@ -102,7 +90,7 @@ where
         // Whatever a service does before its future is polled is part of it as well.
         let answer = trace.enter(|| self.inner.call(request));
         let whole = async move {
-            let mut response = match answer.await {
+            let response = match answer.await {
                 Ok(response) => response,
                 Err(error) => {
                     rpc.end(Code::Internal, None);
@@ -110,8 +98,6 @@ where
                 }
             };
             rpc.calls = noted_calls();
-            let named = response.extensions_mut().remove::<CallerName>();
-            rpc.caller = named.or_else(|| rpc.caller.take());
             // Errors have their status here, and nothing after it.
             let code = code_in(response.headers());
             if let Some(code) = code {
@@ -139,7 +125,7 @@ struct Rpc {
     begun: Instant,
     span: Span,
     peer: Option<SocketAddr>,
-    caller: Option<CallerName>,
+    caller: Option<Arc<Caller>>,
     calls: u32,
     is_over: bool,
 }
@@ -153,15 +139,15 @@ impl Rpc {
             true => Span::serving(trace, caller.as_ref(), || method.into()),
             false => Span::unrecorded(trace),
         };
-        let peer = request.extensions().get::<TcpConnectInfo>();
-        let peer = peer.and_then(TcpConnectInfo::remote_addr);
+        let arrived = request.extensions().get::<Arrived>();
+        let peer = arrived.and_then(|arrived| arrived.from);
         span.note("rpc.system.name", || "grpc");
         span.note("rpc.method", || method);
         if let Some(peer) = peer.filter(|_| span.is_recorded()) {
             span.note("client.address", || peer.ip().to_string());
             span.note("client.port", || i64::from(peer.port()));
         }
-        let caller = request.extensions().get::<CallerName>().cloned();
+        let caller = arrived.and_then(Arrived::caller).cloned();
         let (begun, is_over) = (Instant::now(), false);
         let counted = Method::of(request.uri().path());
         Self { method, counted, metrics, is_told, begun, span, peer, caller, calls: 0, is_over }
@@ -202,7 +188,7 @@ impl Rpc {
                     reason = reason(),
                     duration_ms = took.as_micros() as f64 / 1e3,
                     calls = (self.calls > 0).then_some(self.calls),
-                    caller = self.caller.as_ref().map(|caller| caller.0.as_ref()),
+                    caller = self.caller.as_ref().map(|caller| caller.name()),
                     peer = self.peer.map(tracing::field::display),
                     "rpc"
                 )

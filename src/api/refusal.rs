@@ -25,8 +25,13 @@ use crate::{
     ledger::LedgerError,
 };
 
+mod access;
 mod listing;
 
+pub(super) use access::{
+    request_too_late, request_too_slow, route_not_allowed, suppressions_not_allowed,
+    too_much_to_read, unauthenticated,
+};
 pub(super) use listing::{list_too_late, list_unread, unlisted};
 
 /// How long a ledger that fails needs, as a guess.

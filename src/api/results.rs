@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     call::{MAX_SELECTED, Selector, Violation},
-    gateway::{Results, ResultsQuery, Warning},
+    gateway::{Results, ResultsQuery, Scope, Warning},
     ledger::Page,
     proto::{Call, GetCallResultsRequest, GetCallResultsResponse},
 };
@@ -26,14 +26,16 @@ impl CallApi {
         &self,
         request: GetCallResultsRequest,
         deadline: Option<Instant>,
+        scope: Scope,
     ) -> Result<GetCallResultsResponse, Status> {
-        let query = query(request, deadline).map_err(|wrong| refusal::invalid_request(&wrong))?;
+        let query =
+            query(request, deadline, scope).map_err(|wrong| refusal::invalid_request(&wrong))?;
         let read = within(deadline, self.read(query)).await;
         read.unwrap_or_else(|| Err(refusal::read_too_late()))
     }
 
     async fn read(&self, query: ResultsQuery) -> Result<GetCallResultsResponse, Status> {
-        let (selector, after) = (query.selector.clone(), query.after);
+        let (scope, selector, after) = (query.scope.clone(), query.selector.clone(), query.after);
         let failed = |error| refusal::gateway_error(&error, Asked::READING);
         let Results { mut page, warnings } = self.gateway.results(query).await.map_err(failed)?;
         let warnings: Vec<_> = warnings.iter().map(warning).collect();
@@ -45,7 +47,11 @@ impl CallApi {
             let around: usize = page.not_found.iter().map(|id| id.len() + 4).sum();
             let fitting = answer::fitting(&calls, extra + around);
             if fitting < calls.len() {
-                page = self.gateway.page(&selector, after, fitting).await.map_err(failed)?;
+                page = self
+                    .gateway
+                    .page_in(&scope, &selector, after, fitting)
+                    .await
+                    .map_err(failed)?;
                 continue;
             }
             return Ok(respond(&selector, page, calls, warnings));
@@ -73,6 +79,7 @@ fn warning(warning: &Warning) -> pb::Status {
 fn query(
     request: GetCallResultsRequest,
     deadline: Option<Instant>,
+    scope: Scope,
 ) -> Result<ResultsQuery, Vec<Violation>> {
     let mut wrong = Vec::new();
     let selector =
@@ -102,7 +109,8 @@ fn query(
     }
     match after {
         Some(after) if wrong.is_empty() => {
-            Ok(ResultsQuery { selector, after, limit, max_staleness, patience: patience(deadline) })
+            let patience = patience(deadline);
+            Ok(ResultsQuery { scope, selector, after, limit, max_staleness, patience })
         }
         _ => Err(wrong),
     }

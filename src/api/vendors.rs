@@ -4,7 +4,7 @@ use super::{CallApi, render, status};
 use crate::{
     call::{Script, Window},
     config::{self, Schedule},
-    gateway::{self, Account},
+    gateway::{self, Account, Scope},
     proto::{
         BreakerState, CallingWindow, Capabilities, Limits, ListVendorsResponse, OutsideWindow,
         Route, ScheduledBy, Vendor, VendorHealth, route,
@@ -12,11 +12,16 @@ use crate::{
 };
 
 impl CallApi {
-    pub(super) fn vendors(&self) -> ListVendorsResponse {
+    /// What somebody may use.
+    pub(super) fn vendors(&self, scope: &Scope) -> ListVendorsResponse {
         let configured = self.gateway.configured();
+        let routes: Vec<_> = configured.routes().filter(|r| scope.has(&r.name)).collect();
+        let is_of_these = |account: &&Account| {
+            scope.is_all() || routes.iter().any(|r| r.vendors.iter().any(|v| v == account.name()))
+        };
         ListVendorsResponse {
-            vendors: configured.accounts().map(vendor).collect(),
-            routes: configured.routes().map(route).collect(),
+            vendors: configured.accounts().filter(is_of_these).map(vendor).collect(),
+            routes: routes.into_iter().map(route).collect(),
         }
     }
 }

@@ -8,7 +8,7 @@ use tonic::Status;
 use super::{CallApi, answer, cursor, refusal, render, results};
 use crate::{
     call::{Selection, Violation},
-    gateway::{Next, Watch},
+    gateway::{Next, Scope, Watch},
     ledger::Change,
     proto::{WatchCallResultsRequest, WatchCallResultsResponse},
 };
@@ -28,12 +28,18 @@ impl CallApi {
     pub(super) async fn watch(
         &self,
         request: WatchCallResultsRequest,
+        scope: Scope,
     ) -> Result<BoxStream<'static, Result<WatchCallResultsResponse, Status>>, Status> {
         let ledger = self.gateway.ledger_identity();
         let newest = self.gateway.newest_change();
         let Wanted { selection, after, heartbeat } =
             read(&request, ledger, newest).map_err(|wrong| refusal::invalid_request(&wrong))?;
-        let watch = self.gateway.watch(selection, after).await;
+        if let Selection::Route(route) = &selection
+            && !scope.has(route)
+        {
+            return Err(refusal::route_not_allowed(route));
+        }
+        let watch = self.gateway.watch_in(scope, selection, after).await;
         let watch = watch.map_err(|error| refusal::unread(&error))?;
         let streaming = Streaming { watch, ledger, heartbeat, broken: false };
         Ok(stream::unfold(streaming, Streaming::next).boxed())

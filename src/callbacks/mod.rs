@@ -8,4 +8,7 @@ mod request;
 mod server;
 mod told;
 
-pub use server::{Bound, Limits, ServeError};
+pub use server::{Bound, ServeError};
+
+/// How much is taken at once, and how long anything may take.
+pub use crate::config::CallbackLimits as Limits;

@@ -1,68 +1,36 @@
 //! The listener: takes connections as long as there is room, and ends in order.
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::request::Desk;
-use crate::gateway::Gateway;
+use super::{Limits, request::Desk};
+use crate::{
+    config::{self, Listen},
+    gateway::Gateway,
+    listen::{BindError, Full, Handshake, Place, Room, Share, Socket, Stream, Tls, fitting},
+};
 
 /// What one connection may hold unread of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Headers of a request.
 const MAX_HEADERS: usize = 64;
-/// The pause after a connection could not be taken: out of file descriptors, say.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How much is taken at once, and how long anything may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections; more wait to be taken. A quiet one costs little.
-    pub connections: usize,
-    /// Bodies that are read or worked on; more wait, as long as one may take.
-    pub bodies: usize,
-    /// Deliveries that are worked on; more wait, as long as a body may take.
-    pub deliveries: usize,
-    /// For the head of a request, the wait for it included.
-    pub head: Duration,
-    /// For the whole body of a request.
-    pub body: Duration,
-    /// A request's body, in bytes.
-    pub body_bytes: usize,
-    /// A connection's age, after which it takes no more requests: whoever reads no
-    /// answers does not stay for ever.
-    pub age: Duration,
-    /// For what is under way when a connection has to end.
-    pub last: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1_024,
-            bodies: 256,
-            deliveries: 64,
-            head: Duration::from_secs(10),
-            body: Duration::from_secs(10),
-            body_bytes: 512 * 1024,
-            age: Duration::from_secs(5 * 60),
-            last: Duration::from_secs(15),
-        }
-    }
-}
+/// Permissions of a Unix socket; callbacks have none.
+const SOCKET_MODE: u32 = 0o600;
 
 /// A socket that listens, and is served later.
 #[derive(Debug)]
 pub struct Bound {
-    listener: TcpListener,
+    socket: Socket,
     address: SocketAddr,
+    tls: Option<Tls>,
     limits: Limits,
 }
 
@@ -70,25 +38,35 @@ pub struct Bound {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address can't be had.
-    #[error("can't listen for callbacks on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error("can't listen for callbacks on {0}")]
+    Listen(#[from] BindError),
+    /// A certificate or its key has become wrong since the configuration was read.
+    #[error("server.callbacks_tls.{}: {}", .0.key, .0)]
+    Tls(#[from] config::TlsError),
 }
 
 impl Bound {
-    /// Takes the address.
+    /// Takes the address, to be posted to in the clear.
     ///
     /// # Errors
     /// When it can't be had: in use, not permitted, not an address of this machine.
     pub async fn new(address: SocketAddr) -> Result<Self, ServeError> {
-        let failed = |source| ServeError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, limits: Limits::default() })
+        let socket = Socket::bind(&Listen::Tcp(address), SOCKET_MODE).await?;
+        let address = socket.tcp().unwrap_or(address);
+        Ok(Self { socket, address, tls: None, limits: Limits::default() })
+    }
+
+    /// Takes the address, with all that the configuration says of it.
+    ///
+    /// # Errors
+    /// When it can't be had, or a certificate can't be used.
+    pub async fn configured(
+        address: SocketAddr,
+        config: &config::Server,
+    ) -> Result<Self, ServeError> {
+        let tls = config.callbacks_tls.as_ref();
+        let tls = tls.map(|files| Tls::new(files, Tls::HTTP1)).transpose()?;
+        Ok(Self { tls, ..Self::new(address).await?.limited(config.callback_limits) })
     }
 
     /// With other limits.
@@ -102,26 +80,32 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `stop` is over; what is under way then still has its answer, within
+    /// Takes deliveries until `stop` is there, then finishes what is under way, within
     /// bounds. Nothing else ends it.
     pub async fn serve(self, gateway: Gateway, stop: impl Future<Output = ()>) {
-        let Self { listener, limits, .. } = self;
+        let Self { socket, tls, limits, .. } = self;
         let desk = Arc::new(Desk::new(gateway, limits));
-        let places = Arc::new(Semaphore::new(limits.connections));
+        // Not every vendor posts again: better that one waits than that it is refused.
+        let most = fitting(limits.connections, Share::Callbacks);
+        let room = Room::new(Full::Waits, most, Some(limits.connections_per_peer));
+        let mut besides = JoinSet::new();
+        if let Some(tls) = &tls {
+            besides.spawn(tls.clone().follow("callbacks"));
+        }
         let (ending, end) = watch::channel(());
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
-            let taken = tokio::select! {
+            let (handshake, place) = tokio::select! {
                 biased;
-                () = &mut stop => None,
-                taken = take(&listener, &places) => taken,
+                () = &mut stop => break,
+                taken = socket.next(&room) => taken,
             };
-            let Some((stream, place)) = taken else { break };
-            connections.spawn(converse(stream, place, Arc::clone(&desk), end.clone()));
+            let begin = begin(handshake, place, tls.clone(), Arc::clone(&desk), end.clone());
+            connections.spawn(begin);
             while connections.try_join_next().is_some() {}
         }
-        drop((listener, ending));
+        drop((socket, ending));
         // Each has a bound of its own; this one is for those that began just now.
         let over = async { while connections.join_next().await.is_some() {} };
         if timeout(limits.last, over).await.is_err() {
@@ -130,34 +114,29 @@ impl Bound {
     }
 }
 
-/// The next connection, once there is room for it.
-async fn take(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Only slower when it can't be set.
-                let _ = stream.set_nodelay(true);
-                return Some((stream, place));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a callback connection can't be taken");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+/// Does what comes before the first request.
+async fn begin(
+    handshake: Handshake,
+    place: Place,
+    tls: Option<Tls>,
+    desk: Arc<Desk>,
+    mut end: watch::Receiver<()>,
+) {
+    let begun = tokio::select! {
+        biased;
+        begun = timeout(desk.limits().head, handshake.with(tls.as_ref())) => begun,
+        // Dropped when the listener ends.
+        _ = end.changed() => return,
+    };
+    match begun {
+        Ok(Ok((stream, _))) => converse(stream, place, desk, end).await,
+        Ok(Err(error)) => tracing::debug!(%error, "nothing came of a callback connection"),
+        Err(_) => tracing::debug!("a callback connection said nothing, and is cut"),
     }
 }
 
 /// Answers one connection's requests, one after the other, until either side ends it.
-async fn converse(
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
-    desk: Arc<Desk>,
-    mut end: watch::Receiver<()>,
-) {
+async fn converse(stream: Stream, place: Place, desk: Arc<Desk>, mut end: watch::Receiver<()>) {
     let limits = desk.limits();
     let serve = service_fn(|request| Arc::clone(&desk).answer(request));
     let connection = http1::Builder::new()

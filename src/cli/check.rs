@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode};
 use super::{WRONG_INPUT, fail, say, table::columns};
 use crate::{
     call::Script,
-    config::{Config, OutsideWindow, Route, Schedule, VendorConfig},
+    config::{Config, OutsideWindow, Route, Schedule, Tls, VendorConfig},
 };
 
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -14,7 +14,9 @@ pub(super) fn run(path: &Path) -> ExitCode {
         Err(error) => return fail(error, WRONG_INPUT),
     };
     say(format!("{} is right.", path.display()));
-    say(format!("\nlistens on {}, keeps its ledger at {}\n", config.server.listen, config.ledger));
+    let over = encryption(config.server.tls.as_ref());
+    let (listen, ledger) = (&config.server.listen, &config.ledger);
+    say(format!("\nlistens on {listen}{over}, keeps its ledger at {ledger}\n"));
     columns(&routes(&config)).iter().for_each(say);
     say("");
     let mut rows = vec![
@@ -41,7 +43,8 @@ pub(super) fn run(path: &Path) -> ExitCode {
     }));
     columns(&rows).iter().for_each(say);
     if let Some(address) = config.server.callbacks {
-        say(format!("\nresults may be posted to {address}:"));
+        let over = encryption(config.server.callbacks_tls.as_ref());
+        say(format!("\nresults may be posted to {address}{over}:"));
         let posted = config.vendors.values().filter(|vendor| vendor.adapter.callback().is_some());
         posted.for_each(|vendor| {
             // A proof that is in no header is in the address.
@@ -50,11 +53,43 @@ pub(super) fn run(path: &Path) -> ExitCode {
             say(format!("  /callbacks/{}{token}", vendor.name));
         });
     }
+    if !config.callers.is_empty() {
+        say("");
+        columns(&callers(&config)).iter().for_each(say);
+    }
     callback_warnings(&config).iter().for_each(|warning| say(format!("\nwarning: {warning}")));
     if !config.routes.contains_key("default") {
         say("\nThere is no route named default: every request has to name its route.");
     }
     ExitCode::SUCCESS
+}
+
+fn encryption(tls: Option<&Tls>) -> &'static str {
+    match tls {
+        None => "",
+        Some(Tls { client_ca: None, .. }) => " over TLS",
+        Some(Tls { client_ca: Some(_), .. }) => " over TLS with client certificates",
+    }
+}
+
+fn callers(config: &Config) -> Vec<Vec<String>> {
+    let head = ["CALLER", "PROVEN BY", "ROUTES", "DO-NOT-CALL LIST"].map(str::to_owned).to_vec();
+    let callers = config.callers.values().map(|caller| {
+        let proof = match (&caller.token, &caller.certificate) {
+            (Some(_), Some(_)) => "token and certificate",
+            (Some(_), None) => "token",
+            (None, _) => "certificate",
+        };
+        let routes = caller.routes.as_ref();
+        let routes = routes.map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+        vec![
+            caller.name.clone(),
+            proof.to_owned(),
+            routes.map_or_else(|| "all".to_owned(), |routes| routes.join(", ")),
+            if caller.suppressions { "yes" } else { "no" }.to_owned(),
+        ]
+    });
+    std::iter::once(head).chain(callers).collect()
 }
 
 /// What is configured of callbacks and comes to nothing.

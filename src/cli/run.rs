@@ -1,6 +1,6 @@
 //! A running gateway: built from a configuration, stopped in order.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
@@ -11,9 +11,9 @@ use tokio::{
 
 use crate::{
     admin::{self, Desk},
-    api::{Bound, ServeError},
+    api::{Bound, Callers, Edge, ServeError},
     callbacks,
-    config::{Config, Listen, Server},
+    config::{Caller, Config, Limits, Listen, Server},
     gateway::{Changes, Clock, Gateway, GatewayError, Recovery},
     http::ClientError,
     ledger::{
@@ -39,10 +39,12 @@ pub struct Running {
     /// may take up what is left.
     tenancy: Tenancy,
     server_config: Server,
+    callers: BTreeMap<String, Caller>,
     ledger_url: String,
     /// What the vendors' time-outs allow.
     longest: Duration,
     address: Listen,
+    edge: Edge,
     recovery: Recovery,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), ServeError>>,
@@ -109,12 +111,14 @@ pub enum ReloadError {
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     // Whoever waits for the start can ask how it stands from the beginning.
     let admin = match config.server.admin {
-        Some(address) => Some(Admin::start(admin::Bound::new(address).await?)),
+        Some(address) => {
+            Some(Admin::start(admin::Bound::configured(address, &config.server).await?))
+        }
         None => None,
     };
-    let bound = Bound::new(&config.server.listen).await?;
+    let bound = Bound::configured(config).await?;
     let for_callbacks = match config.server.callbacks {
-        Some(address) => Some(callbacks::Bound::new(address).await?),
+        Some(address) => Some(callbacks::Bound::configured(address, &config.server).await?),
         None => None,
     };
     let tenancy = Tenancy::take(&config.ledger)?;
@@ -125,7 +129,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     if let Some(admin) = &admin {
         admin.desk.opened(gateway.clone());
     }
-    let address = bound.address().clone();
+    let (address, edge) = (bound.address().clone(), bound.edge().clone());
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(bound.serve(gateway.clone(), async {
         // A dropped sender asks for the end as well.
@@ -137,9 +141,11 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         ledger,
         tenancy,
         server_config: config.server.clone(),
+        callers: config.callers.clone(),
         ledger_url: config.ledger.clone(),
         longest: longest_exchange(config),
         address,
+        edge,
         recovery,
         stop,
         server,
@@ -199,6 +205,11 @@ impl Running {
         &self.address
     }
 
+    /// Its limits and its callers, which may be replaced.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
     /// What it found of the last run.
     pub fn recovery(&self) -> Recovery {
         self.recovery
@@ -235,6 +246,17 @@ impl Running {
             changes.settings.extend(is_other.then_some(key));
         }
         (server.drain, server.drain_notice) = (next.drain, next.drain_notice);
+        if server.limits != next.limits {
+            changes.settings.push("server.limits");
+            self.edge.limits.set(next.limits.clone());
+            let reading_bytes = server.limits.reading_bytes;
+            server.limits = Limits { reading_bytes, ..next.limits.clone() };
+        }
+        if self.callers != config.callers {
+            changes.settings.push("callers");
+            self.edge.callers.set(Callers::new(&config.callers));
+            self.callers = config.callers.clone();
+        }
         // What is under way may be of the one before.
         self.longest = self.longest.max(longest_exchange(config));
         Ok(changes)

@@ -1,7 +1,9 @@
 //! The configuration: TOML into types, every mistake at once, each with its line.
 
+mod callers;
 mod digest;
 mod duration;
+mod limits;
 mod listen;
 mod model;
 mod nearest;
@@ -11,11 +13,14 @@ mod route;
 mod secret;
 mod section;
 mod source;
+mod tls;
 mod vendor;
 mod window;
 
+pub use callers::Caller;
 pub use digest::{Digest, Digests};
 pub use duration::show_duration;
+pub use limits::{CallbackLimits, Limits};
 pub use model::{
     Breaker, Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig,
 };
@@ -23,6 +28,7 @@ pub use problem::{ConfigError, Problem, Problems};
 pub use secret::Secret;
 pub use section::Section;
 pub use source::Source;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 #[cfg(test)]
 mod tests;

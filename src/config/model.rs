@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Digests, Secret, duration::show_duration};
+use super::{CallbackLimits, Caller, Digests, Limits, Secret, Tls, duration::show_duration};
 use crate::{
     call::{CallerId, Script, Window},
     vendors::Vendor,
@@ -21,6 +21,9 @@ pub struct Config {
     pub vendors: BTreeMap<String, VendorConfig>,
     /// `[routes.*]`, by name. Every vendor they name exists.
     pub routes: BTreeMap<String, Route>,
+    /// `[callers.*]`, by name. Every route they name exists. With none of them, whoever
+    /// reaches the gateway may use it.
+    pub callers: BTreeMap<String, Caller>,
 }
 
 /// Where the gateway listens, and what it asks of callers.
@@ -28,10 +31,22 @@ pub struct Config {
 pub struct Server {
     /// gRPC.
     pub listen: Listen,
+    /// The permissions of its file, if it is a Unix socket.
+    pub socket_mode: u32,
+    /// TLS for gRPC.
+    pub tls: Option<Tls>,
+    /// What gRPC takes.
+    pub limits: Limits,
     /// Where vendors post results.
     pub callbacks: Option<SocketAddr>,
+    /// TLS for them.
+    pub callbacks_tls: Option<Tls>,
+    /// What is taken of them.
+    pub callback_limits: CallbackLimits,
     /// Metrics and probes.
     pub admin: Option<SocketAddr>,
+    /// TLS for these.
+    pub admin_tls: Option<Tls>,
     /// Whether a request without a request_id is refused.
     pub require_request_id: bool,
     /// How long what is under way may take when the gateway stops; none means as long as the
@@ -45,12 +60,30 @@ impl Server {
     /// The keys of what takes a restart to be another.
     pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
         // Each is named, so that none is forgotten here.
-        let Self { listen, callbacks, admin, require_request_id: _, drain: _, drain_notice: _ } =
-            self;
+        let Self {
+            listen,
+            socket_mode,
+            tls,
+            limits,
+            callbacks,
+            callbacks_tls,
+            callback_limits,
+            admin,
+            admin_tls,
+            require_request_id: _,
+            drain: _,
+            drain_notice: _,
+        } = self;
         let changed = [
             ("server.listen", *listen != next.listen),
+            ("server.socket_mode", *socket_mode != next.socket_mode),
+            ("server.tls", *tls != next.tls),
+            ("server.limits.reading_bytes", limits.reading_bytes != next.limits.reading_bytes),
             ("server.callbacks", *callbacks != next.callbacks),
+            ("server.callbacks_tls", *callbacks_tls != next.callbacks_tls),
+            ("server.callback_limits", *callback_limits != next.callback_limits),
             ("server.admin", *admin != next.admin),
+            ("server.admin_tls", *admin_tls != next.admin_tls),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

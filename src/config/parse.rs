@@ -10,7 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Config, ConfigError, Problem, Problems, Route, Section, Source, VendorConfig, listen,
+    Config, ConfigError, Problem, Problems, Route, Section, Source, VendorConfig, callers, listen,
     route::{self, Vendors},
     vendor,
 };
@@ -126,7 +126,8 @@ fn told(mut problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 fn read(registry: &[Registration], source: &Source<'_>, mut root: Section<'_>) -> Config {
-    let server = listen::read(root.section("server"));
+    let knows_callers = root.has("callers");
+    let server = listen::read(root.section("server"), knows_callers);
     let (ledger, retain) = ledger(root.section("ledger"));
 
     let sections = named(&mut root, "vendors", "at least one [vendors.NAME] section");
@@ -148,8 +149,11 @@ fn read(registry: &[Registration], source: &Source<'_>, mut root: Section<'_>) -
             (name, route)
         })
         .collect();
+    let names = routes.keys().map(String::as_str).collect();
+    let knows_clients = server.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let callers = callers::read(root.section("callers"), &names, knows_clients);
     root.finish();
-    Config { server, ledger, retain, vendors, routes }
+    Config { server, ledger, retain, vendors, routes, callers }
 }
 
 fn named<'a>(

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     fmt::Display,
     ops::{Range, RangeInclusive},
+    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
@@ -244,6 +245,11 @@ impl<'a> Section<'a> {
         self.read(key, &path)
     }
 
+    /// The whole path of a file that the key names.
+    pub fn path_of(&mut self, key: &'static str) -> Option<PathBuf> {
+        Some(self.source.directory.join(self.string(key)?))
+    }
+
     /// An http or https address without credentials, query and fragment.
     pub fn url(&mut self, key: &'static str) -> Option<Url> {
         let url = self.url_with_query(key)?;
@@ -294,6 +300,11 @@ impl<'a> Section<'a> {
             self.problem(key, format!("is {}; expected {expected}", integer.as_str()));
         }
         number
+    }
+
+    /// Whether the key holds a list, for keys that take a word or a list.
+    pub fn is_list(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().is_array())
     }
 
     /// Whether the key holds a table, for keys that take a word or a table.

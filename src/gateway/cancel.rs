@@ -1,6 +1,6 @@
 //! Takes back calls that no vendor has yet.
 
-use super::{Gateway, GatewayError};
+use super::{Gateway, GatewayError, Scope};
 use crate::{
     call::{Call, CallState, Observation, Position, Selector},
     ledger::News,
@@ -29,11 +29,23 @@ impl Gateway {
     /// [`GatewayError::TooManySelected`], before anything is taken back; or when the ledger
     /// can't be read or written.
     pub async fn cancel(&self, selector: Selector) -> Result<Canceled, GatewayError> {
+        self.cancel_in(Scope::default(), selector).await
+    }
+
+    /// The same for somebody to whom the calls of other routes are not there.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn cancel_in(
+        &self,
+        scope: Scope,
+        selector: Selector,
+    ) -> Result<Canceled, GatewayError> {
         // A caller that leaves finds its calls taken back all the same, and a stop waits.
         let counted = self.inner.tasks.token();
         let gateway = self.clone();
         let take_back = async move {
-            let canceled = gateway.take_back(&selector).await;
+            let canceled = gateway.take_back(&scope, &selector).await;
             drop(counted);
             canceled
         };
@@ -41,14 +53,18 @@ impl Gateway {
         work.await.unwrap_or(Err(GatewayError::Broken))
     }
 
-    async fn take_back(&self, selector: &Selector) -> Result<Canceled, GatewayError> {
+    async fn take_back(
+        &self,
+        scope: &Scope,
+        selector: &Selector,
+    ) -> Result<Canceled, GatewayError> {
         // What waits in memory alone can be taken back once it is recorded.
-        for recorded in self.record_waiting(selector) {
+        for recorded in self.record_waiting(scope, selector) {
             // Told, or gone: either way it is not in memory alone any more.
             let _ = recorded.await;
         }
         let start = Position { entries: 0, within: None };
-        let page = self.page(selector, start, MAX_CALLS).await?;
+        let page = self.page_in(scope, selector, start, MAX_CALLS).await?;
         if page.next.is_some() {
             return Err(GatewayError::TooManySelected(MAX_CALLS));
         }

@@ -64,6 +64,7 @@ mod resend;
 mod results;
 mod retain;
 mod schedule;
+mod scope;
 mod settle;
 mod shut;
 mod spent;
@@ -88,6 +89,7 @@ pub use pushes::PushCounts;
 pub use recover::Recovery;
 pub use reload::{Changes, Named};
 pub use results::{Results, ResultsQuery, Warning};
+pub use scope::Scope;
 pub use watch::{Next, Watch};
 
 /// The gateway. Cloning it is cheap, and all clones are one.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{
-    Gateway, GatewayError,
+    Gateway, GatewayError, Scope,
     account::Account,
     ask::{Round, distinct, questions},
 };
@@ -19,6 +19,8 @@ use crate::{
 /// Which calls are wanted, and how fresh.
 #[derive(Debug, Clone)]
 pub struct ResultsQuery {
+    /// Whose calls are there for who asks.
+    pub scope: Scope,
     /// Which calls.
     pub selector: Selector,
     /// Where the page starts.
@@ -56,7 +58,8 @@ impl Gateway {
     /// # Errors
     /// When the ledger can't be read.
     pub async fn results(&self, query: ResultsQuery) -> Result<Results, GatewayError> {
-        let mut page = self.page(&query.selector, query.after, query.limit).await?;
+        let mut page =
+            self.page_in(&query.scope, &query.selector, query.after, query.limit).await?;
         let (rounds, mut warnings) = self.rounds(&page, query.max_staleness);
         if !rounds.is_empty() {
             let vendors: Vec<_> = rounds.iter().map(|r| r.account.name().to_owned()).collect();
@@ -66,7 +69,8 @@ impl Gateway {
                 warnings.extend(failed);
                 renew(&mut page, fresh);
             } else {
-                page = self.page(&query.selector, query.after, query.limit).await?;
+                page =
+                    self.page_in(&query.scope, &query.selector, query.after, query.limit).await?;
                 warnings.extend(vendors.iter().map(|vendor| too_slow(vendor)));
             }
         }

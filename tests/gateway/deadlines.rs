@@ -131,13 +131,14 @@ async fn nor_for_results_that_a_slow_ledger_has() {
 }
 
 #[tokio::test]
-async fn of_a_body_that_is_not_whole_in_time_the_transport_speaks_and_nothing_is_placed() {
+async fn a_body_that_is_not_whole_in_time_is_not_waited_for_and_nothing_is_placed() {
     let house = House::new();
     house.answer();
     let served = Served::start(&house).await;
     let headers = send(served.address, "CreateCalls", "100m", &request("one"), None).await;
-    assert_eq!(code(&headers), Code::Cancelled, "{headers:?}");
-    assert!(!headers.contains_key("grpc-status-details-bin"));
+    assert_eq!(code(&headers), Code::DeadlineExceeded, "{headers:?}");
+    let error = explained(&headers);
+    assert_eq!((error.info.reason.as_str(), error.meta("dialed")), ("DEADLINE_EXCEEDED", "no"));
     assert_eq!(house.ledger.recording.reached.available_permits(), 0);
     assert_eq!(house.ledger.refusals.load(SeqCst), 0);
     served.end().await;

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::{
+    callers,
     deadline::{self, within},
     refusal,
     render::timestamp,
@@ -109,6 +110,7 @@ impl SuppressionService for SuppressionApi {
         &self,
         request: Request<AddSuppressionsRequest>,
     ) -> Result<Response<AddSuppressionsResponse>, Status> {
+        may_suppress(&request)?;
         let deadline = deadline::of(&request);
         self.add(request.into_inner(), deadline).await.map(Response::new)
     }
@@ -117,6 +119,7 @@ impl SuppressionService for SuppressionApi {
         &self,
         request: Request<RemoveSuppressionsRequest>,
     ) -> Result<Response<RemoveSuppressionsResponse>, Status> {
+        may_suppress(&request)?;
         let deadline = deadline::of(&request);
         self.remove(request.into_inner(), deadline).await.map(Response::new)
     }
@@ -125,9 +128,17 @@ impl SuppressionService for SuppressionApi {
         &self,
         request: Request<ListSuppressionsRequest>,
     ) -> Result<Response<ListSuppressionsResponse>, Status> {
+        may_suppress(&request)?;
         let deadline = deadline::of(&request);
         let listed = within(deadline, self.list(request.into_inner())).await;
         listed.unwrap_or_else(|| Err(refusal::read_too_late())).map(Response::new)
+    }
+}
+
+fn may_suppress<T>(request: &Request<T>) -> Result<(), Status> {
+    match callers::may_suppress(request) {
+        true => Ok(()),
+        false => Err(refusal::suppressions_not_allowed()),
     }
 }
 

@@ -202,7 +202,7 @@ vendors = []
     let problems = parse(text).unwrap_err();
     let shown = problems.to_string();
     let expected = r#"21 mistakes in dialplane.toml
-dialplane.toml:2: server.listen: 0.0.0.0:50051 can be reached from other machines, and there is no TLS yet; expected a loopback address, or insecure = true in [server] when something in front of the gateway encrypts and authenticates
+dialplane.toml:2: server.listen: 0.0.0.0:50051 can be reached from other machines, and nothing encrypts what is said there; expected a loopback address, or tls and a way to know callers (client_ca in it, or [callers.NAME] sections), or insecure = true in [server] when something in front of the gateway encrypts and authenticates
 dialplane.toml:3: server.callbacks: is "localhost:80"; expected an IP address and a port, such as "127.0.0.1:8080"
 dialplane.toml:4: server.admn: is not a key here; did you mean admin?
 dialplane.toml:6: ledger.url: names no ledger; expected sqlite:PATH, such as sqlite:/var/lib/dialplane/ledger.db, or sqlite::memory:
@@ -222,7 +222,7 @@ dialplane.toml:28: routes.default.audio: is no http or https address; expected o
 dialplane.toml:28: routes.default.audio: stands beside flow_id; expected one of the two, not both
 dialplane.toml:29: routes.default.caller_id: expected 2 to 15 digits, with an optional +
 dialplane.toml:31: routes.none.vendors: is empty; expected a list of names of [vendors.NAME] sections, in order of preference
-dialplane.toml:32: metrics: is not a key here; known are ledger, routes, server, vendors"#;
+dialplane.toml:32: metrics: is not a key here; known are callers, ledger, routes, server, vendors"#;
     assert_eq!(shown, expected);
 }
 

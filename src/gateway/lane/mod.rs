@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Gateway, account::Account, fresh::Fresh, pace::Paced};
+use super::{Gateway, Scope, account::Account, fresh::Fresh, pace::Paced};
 use crate::{
     call::{Call, CallId, Selector},
     telemetry::{Trace, Traced},
@@ -377,14 +377,21 @@ impl Gateway {
 
     /// Has those requests recorded that wait unrecorded and have any of these calls; for each,
     /// something that is ready then.
-    pub(super) fn record_waiting(&self, selector: &Selector) -> Vec<oneshot::Receiver<()>> {
+    pub(super) fn record_waiting(
+        &self,
+        scope: &Scope,
+        selector: &Selector,
+    ) -> Vec<oneshot::Receiver<()>> {
         let mut recorded = Vec::new();
         // Nobody knows the id of a call that is not recorded.
         if matches!(selector, Selector::Calls(_)) {
             return recorded;
         }
+        let is_selected = |fresh: &Fresh| {
+            fresh.is_selected(selector) && fresh.prepared.calls.iter().all(|c| scope.has(&c.route))
+        };
         for account in self.configured().accounts.values() {
-            let taken = account.lane.state().queue.take_out(|fresh| fresh.is_selected(selector));
+            let taken = account.lane.state().queue.take_out(is_selected);
             for (ticket, _, mut fresh) in taken {
                 recorded.push(fresh.recorded());
                 fresh.spawn_parts(self, Some(ticket));

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Gateway, GatewayError};
+use super::{Gateway, GatewayError, Scope};
 use crate::{
     call::{CallId, MAX_SELECTED, Position, Selection, Selector},
     ledger::{Change, Changes},
@@ -37,13 +37,26 @@ impl Gateway {
         selection: Selection,
         after: Option<u64>,
     ) -> Result<Watch, GatewayError> {
+        self.watch_in(Scope::default(), selection, after).await
+    }
+
+    /// The same for somebody to whom the calls of other routes are not there.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn watch_in(
+        &self,
+        scope: Scope,
+        selection: Selection,
+        after: Option<u64>,
+    ) -> Result<Watch, GatewayError> {
         if self.is_stopping() {
             return Err(GatewayError::Stopping);
         }
         match &selection {
             Selection::Named(selector @ Selector::Calls(_)) => {
                 let start = Position { entries: 0, within: None };
-                let page = self.page(selector, start, MAX_SELECTED).await?;
+                let page = self.page_in(&scope, selector, start, MAX_SELECTED).await?;
                 if !page.not_found.is_empty() {
                     return Err(GatewayError::NoSuchCalls(page.not_found));
                 }
@@ -66,6 +79,7 @@ impl Gateway {
         };
         Ok(Watch {
             gateway: self.clone(),
+            scope,
             selection,
             after,
             found: VecDeque::new(),
@@ -126,6 +140,8 @@ impl Gateway {
 #[derive(Debug)]
 pub struct Watch {
     gateway: Gateway,
+    /// Changes of other calls are passed over.
+    scope: Scope,
     selection: Selection,
     /// All up to this number was told.
     after: u64,
@@ -179,6 +195,8 @@ impl Watch {
     }
 
     async fn advance(&mut self, patience: Option<Duration>) -> Result<Next, GatewayError> {
+        // From the moment on at which it is waited for. What is passed over is no change.
+        let mut quiet_at = None;
         loop {
             if let Some(change) = self.found.pop_front() {
                 self.after = change.number;
@@ -197,7 +215,8 @@ impl Watch {
                     let next = match (&mut self.live, patience) {
                         (Some(live), None) => live.next().await,
                         (Some(live), Some(patience)) => {
-                            match timeout(patience, live.next()).await {
+                            let at = *quiet_at.get_or_insert_with(|| Instant::now() + patience);
+                            match timeout_at(at, live.next()).await {
                                 Ok(next) => next,
                                 Err(_) => return Ok(Next::Quiet),
                             }
@@ -206,10 +225,14 @@ impl Watch {
                     };
                     let Some(change) = next else {
                         // Too slow for the queue: the ledger has it all.
-                        (self.live, self.stage) = (None, Stage::Behind);
+                        (self.live, self.stage, quiet_at) = (None, Stage::Behind, None);
                         continue;
                     };
                     if change.number <= self.after {
+                        continue;
+                    }
+                    if !self.scope.has(&change.call.route) {
+                        self.after = change.number;
                         continue;
                     }
                     let can_end = matches!(self.selection, Selection::Named(Selector::Request(_)));
@@ -235,6 +258,14 @@ impl Watch {
         }
     }
 
+    /// Whether what was named is there for who watches.
+    async fn is_there(&self) -> Result<bool, GatewayError> {
+        let Selection::Named(selector) = &self.selection else { return Ok(true) };
+        let start = Position { entries: 0, within: None };
+        let page = self.gateway.page_in(&self.scope, selector, start, 1).await?;
+        Ok(!page.calls.is_empty())
+    }
+
     async fn read_on(&mut self) -> Result<(), GatewayError> {
         let ledger = &self.gateway.inner.ledger;
         // Before reading: whatever is written afterwards comes through the hub.
@@ -243,7 +274,14 @@ impl Watch {
             self.live = Some(self.gateway.inner.hub.subscribe(&self.selection, newest));
         }
         let page = ledger.changes(&self.selection, self.after, PAGE).await?;
-        let Changes { changes, through, more, open } = page;
+        let Changes { mut changes, through, more, mut open } = page;
+        if !self.scope.is_all() {
+            changes.retain(|change| self.scope.has(&change.call.route));
+            // Of a request that is not there for who watches, nothing can be over.
+            if open.is_some() && !self.is_there().await? {
+                open = None;
+            }
+        }
         self.found.extend(changes);
         if !more {
             self.stage = Stage::CatchingUp(through, open);
