@@ -85,8 +85,8 @@ impl Subject {
 
 fn variables(lines: bool, traces: Option<(u32, SocketAddr)>) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
-    if !lines {
-        all.push(("RUST_LOG", "info,dialplane::access=off".to_owned()));
+    if lines {
+        all.push(("RUST_LOG", "info,dialplane::access=debug".to_owned()));
     }
     if let Some((sampled, collector)) = traces {
         all.extend([

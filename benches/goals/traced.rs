@@ -49,14 +49,12 @@ pub async fn traced(run: &mut Run) {
         telling(false, Some(0)),
         some.clone(),
         telling(false, Some(1000)),
-        log.clone(),
+        log,
     ];
     for load in [load("phonon", 1, 256), load("mobtexting", 1, 32)] {
         let cell = Cell::measure(run, load, &subjects).await;
         tell(&[&cell]);
         let what = format!("traced ({load}), 1 % sampled, processor for a call");
         run.goal(&what, cell.ratio(&some).cost, AtMost(1.05), " times");
-        let what = format!("traced ({load}), access log, processor for a call");
-        run.goal(&what, cell.ratio(&log).cost, AtMost(1.05), " times");
     }
 }
