@@ -147,7 +147,7 @@ impl SqliteLedger {
         // Before there is a writer: whatever changes from here on is counted as it does.
         match path.as_deref() {
             Some(path) => {
-                meter::count(open::reader(path)?, Arc::clone(&meter), readers_end.clone())
+                meter::count(open::reader(path)?, Arc::clone(&meter), readers_end.clone());
             }
             None => {
                 let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
