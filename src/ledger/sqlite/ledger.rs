@@ -218,6 +218,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn close(&self) {
+        self.meter.close();
         // The readers first: the last connection to go puts the log away, and only
         // the writer's may.
         if let Some(readers) = &self.readers {

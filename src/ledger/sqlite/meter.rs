@@ -5,11 +5,16 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 use super::{SqliteLedger, read, row::Trouble, sql, state::state};
 use crate::{
@@ -31,8 +36,11 @@ pub struct Meter {
     took: Histogram,
     changes: Histogram,
     series: RwLock<Vec<Arc<Series>>>,
-    /// Calls that were open when the ledger was opened, by vendor and state.
-    before: Mutex<BTreeMap<String, [u64; STATES]>>,
+    /// Calls that were open when the ledger was opened, by vendor and state, once they are
+    /// counted.
+    before: Mutex<Option<BTreeMap<String, [u64; STATES]>>>,
+    /// Nobody wants to know any more.
+    is_closing: AtomicBool,
 }
 
 /// The calls of one vendor and route.
@@ -68,6 +76,7 @@ impl Default for Meter {
             changes: Histogram::new(&PIECES),
             series: RwLock::default(),
             before: Mutex::default(),
+            is_closing: AtomicBool::new(false),
         }
     }
 }
@@ -84,8 +93,8 @@ impl Meter {
         }
     }
 
-    /// Counts the calls that are open now, before anything is written. Costs as much as reading
-    /// their rows.
+    /// Counts the calls that are open, as this connection sees them: before anything is written.
+    /// Costs as much as reading their rows.
     pub fn count_open(&self, connection: &Connection) -> Result<(), Trouble> {
         let mut open: BTreeMap<String, [u64; STATES]> = BTreeMap::new();
         let mut count = |vendor: String, code: i64| {
@@ -99,16 +108,31 @@ impl Meter {
         let mut rows = begun.query(())?;
         while let Some(row) = rows.next()? {
             count(row.get(0)?, row.get(1)?);
+            if self.is_closing() {
+                return Ok(());
+            }
         }
         let mut with_vendor = connection.prepare_cached(sql::STATES_WITH_VENDOR)?;
         for vendor in read::vendors(connection, sql::VENDOR_WITH_CALLS)? {
             let mut rows = with_vendor.query([&vendor])?;
             while let Some(row) = rows.next()? {
                 count(vendor.clone(), row.get(0)?);
+                if self.is_closing() {
+                    return Ok(());
+                }
             }
         }
-        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
         Ok(())
+    }
+
+    /// Counts no more.
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
     }
 
     fn series(&self) -> Vec<Arc<Series>> {
@@ -129,7 +153,7 @@ impl Meter {
         for series in &series {
             series.measure(snapshot);
         }
-        for (vendor, counts) in self.open(&series) {
+        for (vendor, counts) in self.open(&series).unwrap_or_default() {
             for (state, count) in CallState::ALL.into_iter().zip(counts) {
                 if !state.is_final() {
                     let labels = [vendor.clone().into(), lower(state.name()).into()];
@@ -141,9 +165,9 @@ impl Meter {
     }
 
     /// The calls that are in each state now, by vendor; of final ones only those that came into it
-    /// since the ledger was opened.
-    fn open(&self, series: &[Arc<Series>]) -> BTreeMap<String, [u64; STATES]> {
-        let mut open = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    /// since the ledger was opened. None as long as those of the last run are not counted.
+    fn open(&self, series: &[Arc<Series>]) -> Option<BTreeMap<String, [u64; STATES]>> {
+        let mut open = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         for series in series {
             let counts = open.entry(series.vendor.clone()).or_insert([0; STATES]);
             for ((count, entered), left) in counts.iter_mut().zip(&series.entered).zip(&series.left)
@@ -152,14 +176,14 @@ impl Meter {
                 *count = count.wrapping_add(entered.get()).wrapping_sub(left.get());
             }
         }
-        open
+        Some(open)
     }
 
     /// Those of them that are open, where there are any.
     #[cfg(test)]
     pub fn open_now(&self) -> BTreeMap<(String, &'static str), u64> {
         let mut open = BTreeMap::new();
-        for (vendor, counts) in self.open(&self.series()) {
+        for (vendor, counts) in self.open(&self.series()).unwrap_or_default() {
             for (state, count) in CallState::ALL.into_iter().zip(counts) {
                 if !state.is_final() && count > 0 {
                     open.insert((vendor.clone(), state.name()), count);
@@ -335,6 +359,28 @@ fn measure_files(path: &Path, snapshot: &mut Snapshot) {
     if let Ok(disk) = rustix::fs::statvfs(path) {
         let free = disk.f_bavail as f64 * disk.f_frsize as f64;
         snapshot.number(&table::LEDGER_DISK_FREE, free);
+    }
+}
+
+/// Counts what is open in the background, as this connection sees it at this moment: nothing may
+/// be written before it returns. `ended` is dropped when the connection is closed.
+pub fn count(connection: Connection, meter: Arc<Meter>, ended: watch::Sender<()>) {
+    let pinned = connection.execute_batch("BEGIN").and_then(|()| {
+        // Only a read makes it that moment's.
+        connection.query_row(sql::IDENTITY, (), |row| row.get::<_, [u8; 8]>(0))
+    });
+    if let Err(error) = pinned {
+        return uncounted(error.into());
+    }
+    let counting = thread::Builder::new().name("ledger-count".to_owned()).spawn(move || {
+        if let Err(trouble) = meter.count_open(&connection) {
+            uncounted(trouble);
+        }
+        drop(connection);
+        drop(ended);
+    });
+    if let Err(error) = counting {
+        tracing::warn!(%error, "the open calls of the last run are not in the metrics");
     }
 }
 

@@ -146,6 +146,16 @@ impl SqliteLedger {
         let counters = Arc::new(Counters::default());
         let meter = Arc::new(Meter::default());
         let (readers_end, readers_ended) = watch::channel(());
+        // Before there is a writer: whatever changes from here on is counted as it does.
+        match path.as_deref() {
+            Some(path) => {
+                meter::count(open::reader(path)?, Arc::clone(&meter), readers_end.clone());
+            }
+            None => {
+                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                meter.count_open(&connection).unwrap_or_else(meter::uncounted);
+            }
+        }
         let readers = if readers.is_empty() {
             None
         } else {

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     cache::Cache,
     marks::{self, Marks, Told},
-    meter::{self, Meter, Tally},
+    meter::{Meter, Tally},
     open::known_schema,
     pending::Change,
     reader::Read,
@@ -53,7 +53,6 @@ pub struct Counters {
 /// Starts the thread. `ended` is dropped when it has closed the connection.
 pub fn spawn(mut writer: Writer, ended: watch::Sender<()>) -> io::Result<()> {
     thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
-        writer.begin();
         while let Some(first) = writer.queue.blocking_recv() {
             writer.turn(first);
         }
@@ -67,7 +66,6 @@ pub fn spawn(mut writer: Writer, ended: watch::Sender<()>) -> io::Result<()> {
 /// The same within a task, without a thread: each commit is made at once, between two
 /// awaits.
 pub async fn run(mut writer: Writer, ended: watch::Sender<()>) {
-    writer.begin();
     while let Some(first) = writer.queue.recv().await {
         writer.turn(first);
     }
@@ -107,14 +105,6 @@ impl Writer {
         let (sender, queue) = mpsc::unbounded_channel();
         let cache = Cache::counted(Tally::of(Arc::clone(&meter)));
         (Self { connection, queue, counters, told, cache, meter, failing: false }, sender)
-    }
-
-    /// Before anything is written.
-    fn begin(&self) {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(trouble) = self.meter.count_open(&connection) {
-            meter::uncounted(trouble);
-        }
     }
 
     /// Does what is first in the queue, and with it whatever else waits.

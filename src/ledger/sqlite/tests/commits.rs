@@ -148,3 +148,27 @@ async fn another_commit_is_written_over_a_broken_one() {
     next.close().await;
     ledger.close().await;
 }
+
+#[tokio::test]
+async fn what_was_open_before_is_counted_beside_what_changes() {
+    let (_directory, url) = file();
+    let ledger = SqliteLedger::open(&url).unwrap();
+    let before = sample(500);
+    ledger.record(before.clone()).await.unwrap();
+    ledger.close().await;
+    let ledger = SqliteLedger::open(&url).unwrap();
+    ledger.record(sample(3)).await.unwrap();
+    ledger.observe(vec![dispatching(before.calls[7].id)]).await.unwrap();
+    let open = loop {
+        let open = ledger.meter.open_now();
+        if !open.is_empty() {
+            break open;
+        }
+        tokio::task::yield_now().await;
+    };
+    let counts: Vec<_> = open.into_iter().map(|((_, state), count)| (state, count)).collect();
+    assert_eq!(counts, [("DISPATCHING", 1), ("SCHEDULED", 502)]);
+    ledger.close().await;
+    // Whoever stops at once does not wait for a count.
+    SqliteLedger::open(&url).unwrap().close().await;
+}

@@ -183,6 +183,7 @@ proptest! {
     ) {
         let (mut knowing, mut reading) = (open::memory().unwrap(), open::memory().unwrap());
         let (mut cache, mut ids) = (Cache::default(), Vec::new());
+        cache.tally.meter().count_open(&knowing).unwrap();
         for (second, steps) in (1..).zip(&turns) {
             let requests = requests(steps, &mut ids);
             let mut outcomes = Vec::new();
