@@ -266,7 +266,11 @@ impl Running {
     /// no more, finishes what is under way, closes the ledger.
     pub async fn stop(self) {
         self.gateway.leave();
-        sleep(self.server_config.drain_notice).await;
+        let notice = self.server_config.drain_notice;
+        // Without one nothing comes in between.
+        if !notice.is_zero() {
+            sleep(notice).await;
+        }
         let drain = self.server_config.drain.unwrap_or(self.longest + RECORDING);
         self.gateway.stop();
         let _ = self.stop.send(());
