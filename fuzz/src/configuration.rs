@@ -9,7 +9,7 @@ use dialplane::config::Config;
 pub fn configuration(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     // Nothing on the machine is read: neither files nor the environment are the input's.
-    if text.contains("file") {
+    if text.contains("file") || text.contains("tls") {
         return;
     }
     let environment =

@@ -12,6 +12,7 @@ use hyper::{
     body::{Body as _, Incoming},
     header::ACCEPT,
 };
+use jiff::Timestamp;
 use tokio::{
     sync::{Notify, Semaphore},
     time::timeout,
@@ -50,6 +51,13 @@ impl Desk {
     pub fn opened(&self, gateway: Gateway) {
         let _ = self.gateway.set(gateway);
         self.opened.notify_one();
+    }
+
+    /// The listener's certificate ends then.
+    pub(super) fn certificate_expires(&self, at: Timestamp) {
+        if let Some(gateway) = self.gateway.get() {
+            gateway.metrics().certificate_expires("admin", at);
+        }
     }
 
     /// Sees how the gateway is, once there is one, and for as long as this is let run.

@@ -139,7 +139,8 @@ impl Bound {
         let mut besides = JoinSet::new();
         besides.spawn(Arc::clone(&desk).look_after_health());
         if let Some(tls) = &tls {
-            besides.spawn(tls.clone().follow("admin"));
+            let desk = Arc::clone(&desk);
+            besides.spawn(tls.clone().follow("admin", move |ends| desk.certificate_expires(ends)));
         }
         let answers = Arc::new(Semaphore::new(limits.answers));
         let house = Arc::new(House { desk, answers, tls, limits });

@@ -113,7 +113,9 @@ impl Bound {
         let mut besides = JoinSet::new();
         besides.spawn(watchman.run());
         if let Some(tls) = &tls {
-            besides.spawn(tls.clone().follow("listen"));
+            let metrics = Arc::clone(gateway.metrics());
+            let tell = move |ends| metrics.certificate_expires("listen", ends);
+            besides.spawn(tls.clone().follow("listen", tell));
         }
         let first = limits.get();
         let reading = ReadingRoom::new(first.reading_bytes);

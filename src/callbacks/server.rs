@@ -84,13 +84,15 @@ impl Bound {
     /// bounds. Nothing else ends it.
     pub async fn serve(self, gateway: Gateway, stop: impl Future<Output = ()>) {
         let Self { socket, tls, limits, .. } = self;
+        let metrics = Arc::clone(gateway.metrics());
         let desk = Arc::new(Desk::new(gateway, limits));
         // Not every vendor posts again: better that one waits than that it is refused.
         let most = fitting(limits.connections, Share::Callbacks);
         let room = Room::new(Full::Waits, most, Some(limits.connections_per_peer));
         let mut besides = JoinSet::new();
         if let Some(tls) = &tls {
-            besides.spawn(tls.clone().follow("callbacks"));
+            let tell = move |ends| metrics.certificate_expires("callbacks", ends);
+            besides.spawn(tls.clone().follow("callbacks", tell));
         }
         let (ending, end) = watch::channel(());
         let mut connections = JoinSet::new();

@@ -89,6 +89,15 @@ impl TlsFiles {
         bytes
     }
 
+    /// The listener's own certificate.
+    ///
+    /// # Errors
+    /// When the file holds none.
+    pub fn certificate(&self) -> Result<CertificateDer<'static>, TlsError> {
+        let chain = certificates("certificate", &self.certificate)?;
+        chain.into_iter().next().ok_or_else(|| wrong("certificate", "holds no certificate in PEM"))
+    }
+
     /// What a listener needs to speak TLS with them, and these protocols over it.
     ///
     /// # Errors

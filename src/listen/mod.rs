@@ -2,12 +2,14 @@
 //! many at once. Anybody may reach a port, so everything here is bounded.
 
 mod current;
+mod der;
 mod descriptors;
 mod peer;
 mod room;
 mod socket;
 mod stream;
 mod tls;
+mod validity;
 
 pub use current::Current;
 pub use descriptors::{Share, fitting};

@@ -8,6 +8,8 @@ use std::{
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
+use super::der::{SEQUENCE, next};
+
 /// Where a connection comes from, as connections are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
@@ -77,7 +79,6 @@ impl Peer {
 
 /// 2.5.4.3 as DER has it.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
@@ -100,25 +101,6 @@ fn common_names(mut subject: &[u8]) -> Vec<String> {
         }
     }
     names
-}
-
-/// Takes the next value of DER: its tag, and what is in it. None at the end, and where it is
-/// no DER.
-fn next<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&length, mut rest) = rest.split_first()?;
-    let length = match length {
-        0..=0x7f => usize::from(length),
-        0x81..=0x82 => {
-            let (digits, after) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            rest = after;
-            digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit))
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    *bytes = rest;
-    Some((tag, content))
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use super::Current;
+use super::{Current, validity};
 use crate::config::{self, TlsError};
 
 /// How often the files are looked at.
@@ -21,6 +22,8 @@ pub struct Tls {
     files: Arc<config::Tls>,
     protocols: &'static [&'static [u8]],
     server: Current<ServerConfig>,
+    /// When the certificate ends that is shown.
+    ends: Current<Option<Timestamp>>,
     /// What was found there last, whether or not it was any good.
     found: Arc<Mutex<Result<[u8; 32], String>>>,
 }
@@ -52,10 +55,12 @@ impl Tls {
     pub fn new(files: &config::Tls, protocols: &'static [&'static [u8]]) -> Result<Self, TlsError> {
         let found = files.read()?;
         let server = found.server(protocols)?;
+        let ends = found.certificate().ok().as_ref().and_then(validity::ends);
         Ok(Self {
             files: Arc::new(files.clone()),
             protocols,
             server: Current::new(server),
+            ends: Current::new(ends),
             found: Arc::new(Mutex::new(Ok(found.digest()))),
         })
     }
@@ -84,20 +89,30 @@ impl Tls {
             return Looked::Same;
         }
         let server = now.server(self.protocols);
+        let ends = now.certificate().ok().as_ref().and_then(validity::ends);
         *found = Ok(now.digest());
         drop(found);
         match server {
             Ok(server) => {
                 self.server.set(server);
+                self.ends.set(ends);
                 Looked::Replaced
             }
             Err(error) => Looked::Refused(error),
         }
     }
 
-    /// Looks at the files again and again.
-    pub async fn follow(self, of: &'static str) {
+    /// When the certificate ends that is shown, as far as that can be read.
+    pub fn ends(&self) -> Option<Timestamp> {
+        *self.ends.get()
+    }
+
+    /// Looks at the files again and again, and tells each time when the certificate ends.
+    pub async fn follow(self, of: &'static str, tell: impl Fn(Timestamp)) {
         loop {
+            if let Some(ends) = self.ends() {
+                tell(ends);
+            }
             sleep(INTERVAL).await;
             let tls = self.clone();
             // A file system may take its time.
