@@ -179,6 +179,15 @@ async fn calls_of_others_are_not_taken_back() {
     town.house.end().await;
 }
 
+/// The details of an error, but for the trace that each RPC has of its own.
+fn untraced(status: &Status) -> Vec<u8> {
+    const NAME: &[u8] = b"trace_id=";
+    let mut details = status.details().to_vec();
+    let at = details.windows(NAME.len()).position(|bytes| bytes == NAME).unwrap() + NAME.len();
+    details[at..at + 32].fill(b'0');
+    details
+}
+
 #[tokio::test]
 async fn a_request_id_tells_nothing_of_others() {
     let mut town = Town::new().await;
@@ -199,7 +208,7 @@ async fn a_request_id_tells_nothing_of_others() {
     let other = again(&mut town, "+919900000101").await;
     // Neither the calls, nor what of them is the same.
     assert_eq!(same.code(), Code::AlreadyExists);
-    assert_eq!(same.details(), other.details());
+    assert_eq!(untraced(&same), untraced(&other));
     assert_eq!(same.message(), other.message());
     let id = made[0].call_id.as_bytes();
     assert!(!same.details().windows(id.len()).any(|bytes| bytes == id));
