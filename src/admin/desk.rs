@@ -10,7 +10,7 @@ use std::{
 use hyper::{
     Method, Request, StatusCode, Version,
     body::{Body as _, Incoming},
-    header::ACCEPT,
+    header::{ACCEPT, CONTENT_TYPE},
 };
 use jiff::Timestamp;
 use tokio::{
@@ -73,7 +73,12 @@ impl Desk {
         watchman.run().await;
     }
 
-    async fn answer_about_health(&self, request: Request<Incoming>) -> Answer {
+    async fn answer_grpc(&self, request: Request<Incoming>) -> Answer {
+        let path = request.uri().path().strip_prefix('/');
+        let service = path.and_then(|path| path.split_once('/')).map(|(service, _)| service);
+        if service != Some(<HealthServer<HealthApi> as NamedService>::NAME) {
+            return Status::unimplemented("of gRPC there is health alone here").into_http();
+        }
         match self.health.get() {
             Some(health) => match health.clone().call(request).await {
                 Ok(answer) => answer,
@@ -90,8 +95,8 @@ impl Desk {
         places: Arc<Semaphore>,
         limits: Limits,
     ) -> Result<Answer, Infallible> {
-        if is_about_health(&request) {
-            return Ok(self.answer_about_health(request).await);
+        if is_grpc(&request) {
+            return Ok(self.answer_grpc(request).await);
         }
         let answer =
             timeout(limits.answer, self.answered(&request, &places)).await.unwrap_or_else(|_| {
@@ -174,10 +179,9 @@ impl Desk {
     }
 }
 
-/// Asked by HTTP/2 alone, which gRPC takes.
-fn is_about_health(request: &Request<Incoming>) -> bool {
-    let name = <HealthServer<HealthApi> as NamedService>::NAME;
-    let path = request.uri().path().strip_prefix('/');
+/// Which is spoken over HTTP/2 alone.
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
     request.version() == Version::HTTP_2
-        && path.and_then(|path| path.split_once('/')).is_some_and(|(service, _)| service == name)
+        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

@@ -96,15 +96,20 @@ impl House {
             true => server.to_owned(),
             false => format!("listen = \"127.0.0.1:0\"\n{server}"),
         };
-        let text = text(&server, sections, &stub.url());
-        let config = Config::parse(&text, &certificates(), &|_| None)
-            .unwrap_or_else(|problems| panic!("{problems}"));
-        let running = start(&config).await.unwrap();
+        let running = start(&configured(&server, sections, &stub.url())).await.unwrap();
         let address = match running.address() {
             Listen::Tcp(address) => *address,
             Listen::Unix(_) => SocketAddr::from(([0; 4], 0)),
         };
         Self { running, address, stub }
+    }
+
+    /// Configures it anew, and gives the settings that changed and those that take a restart.
+    pub async fn reload(&mut self, server: &str, sections: &str) -> [Vec<&'static str>; 2] {
+        let server = format!("listen = \"127.0.0.1:0\"\n{server}");
+        let config = configured(&server, sections, &self.stub.url());
+        let changes = self.running.reload(&config).await.unwrap();
+        [changes.settings, changes.pending]
     }
 
     /// How many calls its vendors got.
@@ -146,6 +151,11 @@ impl House {
         self.running.stop().await;
         self.stub.stop().await;
     }
+}
+
+fn configured(server: &str, sections: &str, vendor: &str) -> Config {
+    Config::parse(&text(server, sections, vendor), &certificates(), &|_| None)
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// TLS to the gateway, whose certificate is made sure of.

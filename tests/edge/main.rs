@@ -10,6 +10,7 @@ mod house;
 mod limits;
 mod lives;
 mod mistakes;
+mod reloads;
 mod scopes;
 #[path = "../gateway/harness/stub.rs"]
 #[allow(dead_code, reason = "the gateway's tests need more of it")]

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use dialplane::{
     admin::{Bound, Desk, Limits},
     gateway::Gateway,
+    proto::{ListVendorsRequest, call_service_client::CallServiceClient},
 };
 use reqwest::Method;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::oneshot,
+};
+use tonic::{Code, transport::Endpoint};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use crate::{
@@ -47,6 +52,56 @@ async fn before_there_is_a_gateway_it_is_starting() {
     drop(stop);
     server.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn health_is_told_over_grpc_as_well() {
+    let desk = Arc::new(Desk::default());
+    let bound = Bound::new("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(bound.serve(Arc::clone(&desk), async {
+        let _ = stopped.await;
+    }));
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    let question = |service: &str| HealthCheckRequest { service: service.to_owned() };
+    let starting = health.check(question("")).await.unwrap_err();
+    assert_eq!((starting.code(), starting.message()), (Code::Unavailable, "starting"));
+
+    let house = House::start().await;
+    desk.opened(house.running.gateway().clone());
+    // Nobody serves before the ledger was asked for the first time.
+    let mut status = ServingStatus::NotServing;
+    while status == ServingStatus::NotServing {
+        tokio::task::yield_now().await;
+        if let Ok(answer) = health.check(question("")).await {
+            status = answer.into_inner().status();
+        }
+    }
+    assert_eq!(status, ServingStatus::Serving);
+    for service in ["dialplane.v1.CallService", "vendors/knovvu", "routes/default"] {
+        let answer = health.check(question(service)).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    assert_eq!(health.check(question("x")).await.unwrap_err().code(), Code::NotFound);
+    let long = question(&"x".repeat(5_000));
+    assert_eq!(health.check(long).await.unwrap_err().code(), Code::OutOfRange);
+    // Nothing else of the API is here.
+    let mut calls = CallServiceClient::new(channel);
+    let other = calls.list_vendors(ListVendorsRequest {}).await.unwrap_err();
+    assert_eq!(other.code(), Code::Unimplemented, "{other:?}");
+
+    let mut watch = health.watch(question("")).await.unwrap().into_inner();
+    let first = watch.message().await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::Serving);
+    Gateway::leave(house.running.gateway());
+    let last = watch.message().await.unwrap().unwrap();
+    assert_eq!(last.status(), ServingStatus::NotServing);
+    house.stop().await;
+    drop((watch, stop));
+    server.await.unwrap();
 }
 
 #[tokio::test]
