@@ -5,7 +5,10 @@
 use std::{
     io::{self, Write},
     mem,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -14,6 +17,14 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// What may wait, in bytes: some thousand lines.
 const MAX_WAITING: usize = 1 << 20;
+
+/// Of the whole process, since its start.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines were lost since the process started.
+pub fn lines_lost() -> u64 {
+    LOST.load(Relaxed)
+}
 
 /// Where lines are put. Clones are one.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +80,7 @@ impl Shared {
         // One that is longer than all room there is goes if nothing else waits.
         if !state.waiting.is_empty() && state.waiting.len() + line.len() > MAX_WAITING {
             state.lost += 1;
+            LOST.fetch_add(1, Relaxed);
             return;
         }
         state.waiting.extend_from_slice(line);

@@ -19,7 +19,7 @@ mod span;
 mod trace;
 
 pub use batch::{Exporting, Limits, Queue, SpanCounts};
-pub use lines::Lines;
+pub use lines::{Lines, lines_lost};
 pub use logs::{JsonLines, LogFormat, TextLines};
 pub use sampler::Sampler;
 pub use span::{Recorder, Span, span_counts, waited};

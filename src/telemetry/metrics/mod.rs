@@ -31,6 +31,8 @@ pub use instrument::{
 };
 pub use push::{Measure, Push};
 use rpc::Rpcs;
+
+use super::{SpanCounts, lines_lost, span_counts};
 pub use rpc::{METHODS, Method};
 pub use snapshot::{Family, Label, Sample, Snapshot, Value};
 pub use table::{Kind, Metric, TABLE};
@@ -158,6 +160,11 @@ pub fn measure_process(snapshot: &mut Snapshot) {
         snapshot.number(&table::RUNTIME_TASKS, runtime.num_alive_tasks() as f64);
         snapshot.number(&table::RUNTIME_QUEUE, runtime.global_queue_depth() as f64);
     }
+    let SpanCounts { exported, dropped, failed } = span_counts().unwrap_or_default();
+    for (result, count) in [("exported", exported), ("dropped", dropped), ("failed", failed)] {
+        snapshot.labelled(&table::SPANS, [result.into()], count as f64);
+    }
+    snapshot.number(&table::LOG_LINES_LOST, lines_lost() as f64);
     process::measure(snapshot);
 }
 

@@ -161,6 +161,11 @@ metrics! {
     METRICS_EXPORTS = Counter "dialplane_metrics_exports_total" ["result"] "1":
         "Exports of these metrics over OTLP.";
 
+    SPANS = Counter "dialplane_spans_total" ["result"] "1":
+        "Spans of traces: exported, dropped for want of room, or sent in vain.";
+    LOG_LINES_LOST = Counter "dialplane_log_lines_lost_total" [] "1":
+        "Log lines that nobody read in time.";
+
     RUNTIME_TASKS = Gauge "dialplane_runtime_tasks" [] "1":
         "Tasks of the async runtime that are alive.";
     RUNTIME_QUEUE = Gauge "dialplane_runtime_queued_tasks" [] "1":
