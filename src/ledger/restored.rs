@@ -38,3 +38,66 @@ pub async fn doubt_what_waits(ledger: &dyn Ledger, now: Timestamp) -> Result<usi
         ledger.observe(news.collect()).await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        call::{Call, Fingerprint, ReportedState, Retry, testing::call},
+        ledger::{NewRequest, sqlite::SqliteLedger},
+    };
+
+    async fn ledger_with(call: &Call) -> SqliteLedger {
+        let ledger = SqliteLedger::open("sqlite::memory:").unwrap();
+        let request = NewRequest {
+            id: call.request_id.clone(),
+            fingerprint: Fingerprint { digest: [1; 32], fields: vec![1] },
+            create_time: call.create_time,
+            calls: vec![call.clone()],
+            outbox: Vec::new(),
+        };
+        ledger.record(request).await.unwrap();
+        ledger.claim(vec![call.id], call.create_time, None).await.unwrap();
+        ledger
+    }
+
+    fn news(call: &Call, observation: Observation) -> Vec<News> {
+        let (at, dial) = (call.create_time, Some(0));
+        vec![News { call: call.id, observation, at, due: Some(at), vendor: None, dial }]
+    }
+
+    #[tokio::test]
+    async fn nobody_is_dialled_again_who_may_have_been_since_the_copy() {
+        let mut retried = call(CallState::Scheduled);
+        retried.redials = true;
+        std::sync::Arc::make_mut(&mut retried.order).retry =
+            Some(Retry { interval: Duration::from_secs(60), max_attempts: 3 });
+        let ledger = ledger_with(&retried).await;
+        let accepted = Observation::Accepted {
+            vendor_call_id: Some("v-0".into()),
+            vendor_request_id: None,
+            data: Default::default(),
+        };
+        ledger.observe(news(&retried, accepted)).await.unwrap();
+        // The copy is made here; the second dial, which is answered, comes after it.
+        assert_eq!(doubt_what_waits(&ledger, retried.create_time).await.unwrap(), 0);
+        let report = ReportedState { state: Some(CallState::Busy), ..Default::default() };
+        let busy = Observation::Reported { report, asked: true };
+        let told = ledger.observe(news(&retried, busy)).await.unwrap();
+        assert_eq!(told[0].state, CallState::Busy, "not to be dialled once more");
+    }
+
+    #[tokio::test]
+    async fn what_was_being_handed_over_is_not_sent_again_from_a_copy() {
+        // Since the copy its vendor may have refused it, and the next one dialled.
+        let handed_over = call(CallState::Scheduled);
+        let ledger = ledger_with(&handed_over).await;
+        doubt_what_waits(&ledger, handed_over.create_time).await.unwrap();
+        let states = [CallState::Dispatching, CallState::Unconfirmed];
+        let open = ledger.open_calls(&states, None, 9).await.unwrap();
+        assert_eq!(open[0].state, CallState::Unconfirmed);
+        assert!(!open[0].error.as_ref().unwrap().unanswered, "it would be sent again");
+    }
+}

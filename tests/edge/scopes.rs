@@ -224,3 +224,50 @@ async fn the_list_is_for_those_who_may() {
     }
     town.house.end().await;
 }
+
+#[tokio::test]
+async fn a_route_that_is_gone_tells_nothing_of_the_others() {
+    // As a request finds it whose caller was known before a reload, and whose body came after.
+    let mut town = Town::new().await;
+    let gone = dialplane::config::Caller {
+        name: "a".into(),
+        token: Some(dialplane::config::Caller::digest_of(b"a-0123456789abcd")),
+        certificate: None,
+        routes: Some(["gone".to_owned()].into()),
+        suppressions: false,
+    };
+    let callers = dialplane::api::Callers::new(&[("a".to_owned(), gone)].into());
+    town.house.running.edge().callers.set(callers);
+    let by_route = WatchCallResultsRequest { route: "gone".into(), ..Default::default() };
+    let told = [
+        town.a.call("gone").await.unwrap_err(),
+        town.a.watch(by_route).await.unwrap_err(),
+    ];
+    for status in told {
+        assert_eq!(status.code(), Code::NotFound);
+        let text = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
+        assert!(!text.contains("beta") && !text.contains("default"), "{text}");
+    }
+    town.house.end().await;
+}
+
+#[tokio::test]
+async fn no_place_in_a_hidden_request_tells_that_it_is_there() {
+    use dialplane::{call::{Position, Selector}, gateway::Scope};
+    let mut town = Town::new().await;
+    town.all.create("beta", "hidden", vec![to("+919900000100")]).await.unwrap();
+    let scope = Scope::of(["alpha".to_owned()].into());
+    let gateway = town.house.running.gateway();
+    for entries in [0, 1, 9] {
+        // Page tokens are no secret: anybody can write one.
+        let after = Position { entries, within: None };
+        let mut found = Vec::new();
+        for id in ["hidden", "nobody"] {
+            let selector = Selector::Request(id.parse().unwrap());
+            let page = gateway.page_in(&scope, &selector, after, 10).await.unwrap();
+            found.push((page.calls.len(), page.not_found.len()));
+        }
+        assert_eq!(found[0], found[1], "from {entries} on");
+    }
+    town.house.end().await;
+}

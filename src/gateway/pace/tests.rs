@@ -170,3 +170,35 @@ async fn a_vendor_rests_for_as_long_as_it_says_or_ever_longer() {
     pace.fast_enough();
     assert_eq!(rest(None), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_shorter_window_is_not_all_of_a_longer_one() {
+    let rate = |minutes| Rate { calls: Some(10), requests: None, per: MINUTE * minutes };
+    let pace = Arc::new(Pace::new(rate(1)));
+    assert!(send(&pace, 10));
+    sleep(MINUTE * 5).await;
+    assert_eq!(pace.left(Instant::now()).calls, Some(10));
+    // One reload right after the other: the ledger is asked for each, and answers late.
+    assert!(pace.set_rate(rate(10)));
+    assert!(pace.set_rate(rate(60)));
+    // Of the last ten minutes.
+    pace.known(0, 0, Instant::now());
+    assert!(!send(&pace, 1), "what was sent within the hour is not known yet");
+    pace.known(10, 10, Instant::now());
+    assert!(!send(&pace, 1));
+    sleep(MINUTE * 60).await;
+    assert!(send(&pace, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_count_against_a_limit_that_is_new() {
+    let pace = pace(None, None);
+    for _ in 0..5 {
+        pace.question().await.sent = true;
+    }
+    let rate = Rate { calls: None, requests: Some(5), per: MINUTE };
+    assert!(pace.set_rate(rate));
+    // The ledger knows of no question.
+    pace.known(0, 0, Instant::now());
+    assert!(!send(&pace, 1), "a sixth request within the minute");
+}
