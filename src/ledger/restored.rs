@@ -3,14 +3,16 @@
 use jiff::Timestamp;
 
 use super::{Ledger, LedgerError, News};
-use crate::call::{CallError, CallState, Cause, Observation};
+use crate::call::{Call, CallError, CallState, Cause, Observation};
 
 /// Calls of one transaction.
 const PAGE: usize = 1_000;
 
-/// Puts every call in doubt that waits to be handed over: since the copy was made it may have been
-/// handed over, or taken back, and nothing here knows of it. So nobody is dialled twice, and nobody
-/// who was taken off. Gives how many there were; again does no harm.
+/// Puts every call in doubt that waits to be handed over, or is being handed over: since the copy
+/// was made it may have been handed over, refused and given to the next vendor, or taken back, and
+/// nothing here knows of it. Those that a vendor has get no further dial of the gateway's, for they
+/// may have had it. So nobody is dialled twice, and nobody who was taken off. Gives how many are in
+/// doubt now; again does no harm.
 ///
 /// # Errors
 /// When the ledger can't be read or written.
@@ -20,22 +22,39 @@ pub async fn doubt_what_waits(ledger: &dyn Ledger, now: Timestamp) -> Result<usi
         "LEDGER_RESTORED",
         "the call waited when the copy was made that this ledger was restored from; it may have been handed over since",
     );
-    let (mut doubted, mut after) = (0, None);
+    let waiting = [CallState::Scheduled, CallState::Dispatching];
+    // Its vendor is asked, where it can be, as soon as a gateway attends to it.
+    let doubt = |_: &Call| Some((Observation::Failed(error.clone()), Some(now)));
+    let doubted = tell_all(ledger, &waiting, now, doubt).await?;
+    let taken = [CallState::Accepted, CallState::Ringing, CallState::InProgress];
+    let last = |call: &Call| call.redials.then_some((Observation::LastDial, None));
+    tell_all(ledger, &taken, now, last).await?;
+    Ok(doubted)
+}
+
+/// Records what is to be said of each call in these states, and when it is looked at. Says of how
+/// many there was something to say.
+async fn tell_all(
+    ledger: &dyn Ledger,
+    states: &[CallState],
+    at: Timestamp,
+    what: impl Fn(&Call) -> Option<(Observation, Option<Timestamp>)>,
+) -> Result<usize, LedgerError> {
+    let (mut told, mut after) = (0, None);
     loop {
-        let calls = ledger.open_calls(&[CallState::Scheduled], after, PAGE).await?;
-        let Some(last) = calls.last() else { return Ok(doubted) };
+        let calls = ledger.open_calls(states, after, PAGE).await?;
+        let Some(last) = calls.last() else { return Ok(told) };
         after = Some(last.id);
-        let news = calls.iter().map(|call| News {
-            call: call.id,
-            observation: Observation::Failed(error.clone()),
-            at: now,
-            // Its vendor is asked, where it can be, as soon as a gateway attends to it.
-            due: Some(now),
-            vendor: None,
-            dial: Some(call.dial()),
+        let news = calls.iter().filter_map(|call| {
+            let (observation, due) = what(call)?;
+            let dial = Some(call.dial());
+            Some(News { call: call.id, observation, at, due, vendor: None, dial })
         });
-        doubted += calls.len();
-        ledger.observe(news.collect()).await?;
+        let news: Vec<_> = news.collect();
+        told += news.len();
+        if !news.is_empty() {
+            ledger.observe(news).await?;
+        }
     }
 }
 
@@ -45,7 +64,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        call::{Call, Fingerprint, ReportedState, Retry, testing::call},
+        call::{Fingerprint, ReportedState, Retry, testing::call},
         ledger::{NewRequest, sqlite::SqliteLedger},
     };
 
