@@ -334,7 +334,11 @@ async fn what_is_as_it_was_is_left_alone_and_what_is_not_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reload_that_fails_leaves_breakers_as_they_were() {
-    use dialplane::{config::{Config, VendorConfig}, gateway::BreakerState, http::Line};
+    use dialplane::{
+        config::{Config, VendorConfig},
+        gateway::BreakerState,
+        http::Line,
+    };
     let line = Canned::new(|_, _| Outcome::NotSent);
     let breaker = |failures: u32| format!("breaker = {{ failures = {failures}, pause = \"1m\" }}");
     let house = Still::new(&one(&breaker(100)), &[("one", &line)]);
