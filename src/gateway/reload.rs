@@ -159,7 +159,7 @@ impl Gateway {
             account.resize_turns(known.max_in_flight());
             account.set_breaker();
             for (ticket, fresh) in account.lane.goes_to(account) {
-                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+                fresh.spawn_parts(self, Some(ticket));
             }
         }
         unknown

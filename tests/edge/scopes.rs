@@ -280,3 +280,24 @@ async fn no_place_in_a_hidden_request_tells_that_it_is_there() {
     }
     town.house.end().await;
 }
+
+#[tokio::test]
+#[ignore = "fails: who calls is looked at when an RPC begins, and not while a stream goes on"]
+async fn who_is_no_caller_any_more_is_told_nothing_more() {
+    let mut town = Town::new().await;
+    let mut watch = town.a.watch(WatchCallResultsRequest::default()).await.unwrap();
+    let all = dialplane::config::Caller {
+        name: "all".into(),
+        token: Some(dialplane::config::Caller::digest_of(b"all-0123456789ab")),
+        certificate: None,
+        routes: None,
+        suppressions: true,
+    };
+    let callers = dialplane::api::Callers::new(&[("all".to_owned(), all)].into());
+    town.house.running.edge().callers.set(callers);
+    assert!(!town.a.is_served().await);
+    town.all.create("alpha", "later", vec![to("+919900000100")]).await.unwrap();
+    let told = soon("an end", watch.message()).await;
+    assert!(!matches!(told, Ok(Some(_))), "{told:?}");
+    town.house.end().await;
+}
