@@ -357,3 +357,20 @@ async fn a_reload_that_fails_leaves_breakers_as_they_were() {
     let account = configured.accounts().next().unwrap();
     assert_eq!(account.breaker(), Some(BreakerState::Closed), "one failure of a hundred");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_to_be_sent_again_or_asked_is_not_once_the_vendor_is_gone() {
+    let (line, two) = (Canned::new(|_, _| Outcome::Lost), vendor("knovvu"));
+    let rate = "rate = { requests = 1, per = \"5m\" }\npoll_interval = \"10s\"";
+    let before = text(&[("phonon-multicast", "one", rate)]);
+    let house = Still::new(&before, &[("one", &line)]);
+    house.gateway.attend();
+    let call = place(&house, number(1)).await.unwrap();
+    assert_eq!(call.state, CallState::Unconfirmed);
+    // The second try waits for its turn.
+    sleep(60 * SECOND).await;
+    assert_eq!(line.times().len(), 1);
+    house.reload(&without_one(&[("knovvu", "two")]), &[("two", &two)]).await;
+    sleep(540 * SECOND).await;
+    assert_eq!(line.times().len(), 1, "a vendor that is gone gets nothing more");
+}
