@@ -100,11 +100,15 @@ impl CallApi {
 }
 
 /// The same error without what is not the caller's business: the request that had the id
-/// first may be of a route whose calls the caller does not see.
-fn discreet(error: GatewayError, scope: &Scope) -> GatewayError {
+/// first may be of a route whose calls the caller does not see, and a route of the caller's may
+/// have been taken out since it was known who calls.
+pub(super) fn discreet(error: GatewayError, scope: &Scope) -> GatewayError {
     match error {
         GatewayError::RequestIdReused { id, .. } if !scope.is_all() => {
             GatewayError::RequestIdReused { id, field: None }
+        }
+        GatewayError::UnknownRoute { name, .. } if !scope.is_all() => {
+            GatewayError::UnknownRoute { name, known: Vec::new() }
         }
         error => error,
     }

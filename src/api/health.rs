@@ -7,7 +7,10 @@
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{MissedTickBehavior, timeout},
+};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait, server::NamedService};
 use tonic_health::pb::{
@@ -27,6 +30,8 @@ use crate::{
 
 /// How often it is looked how all are.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long a ledger may take to say whether it takes anything.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Those who may watch at the same time.
 const MAX_WATCHERS: usize = 1_024;
 
@@ -81,32 +86,44 @@ impl Watchman {
     /// Looks again and again, and at once when the configuration is another or the gateway is
     /// about to stop. Does not end.
     pub(crate) async fn run(mut self) {
-        let mut ticks = tokio::time::interval(INTERVAL);
-        loop {
-            // Before the look, so that no reload is missed.
-            let reloaded = self.gateway.reloaded();
-            tokio::select! {
-                biased;
-                () = self.gateway.leaving() => break,
-                _ = ticks.tick() => {}
-                () = reloaded => {}
-            }
-            self.look().await;
+        let gateway = self.gateway.clone();
+        tokio::select! {
+            biased;
+            () = gateway.leaving() => {}
+            () = self.look_forever() => {}
         }
         // Whoever watches hears of it before connections end, whatever the ledger does.
         self.tell(false);
         std::future::pending::<()>().await;
     }
 
+    async fn look_forever(&mut self) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Before the look, so that no reload is missed.
+            let reloaded = self.gateway.reloaded();
+            tokio::select! {
+                biased;
+                _ = ticks.tick() => {}
+                () = reloaded => {}
+            }
+            self.look().await;
+        }
+    }
+
     async fn look(&mut self) {
-        let ready = self.gateway.ready().await;
-        if let Err(error) = &ready
+        let reason = match timeout(PATIENCE, self.gateway.ready()).await {
+            Ok(ready) => ready.err().map(|error| error.to_string()),
+            Err(_) => Some("the ledger does not answer".to_owned()),
+        };
+        if let Some(error) = &reason
             && self.told != Some(false)
         {
             tracing::warn!(%error, "not ready for new calls");
         }
-        self.told = Some(ready.is_ok());
-        self.tell(ready.is_ok());
+        self.told = Some(reason.is_none());
+        self.tell(reason.is_none());
     }
 
     /// Whoever watches hears of changes, and of nothing else.

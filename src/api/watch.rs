@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tonic::Status;
 
-use super::{CallApi, answer, cursor, refusal, render, results};
+use super::{CallApi, answer, create::discreet, cursor, refusal, render, results};
 use crate::{
     call::{Selection, Violation},
     gateway::{Next, Scope, Watch},
@@ -39,8 +39,8 @@ impl CallApi {
         {
             return Err(refusal::route_not_allowed(route));
         }
-        let watch = self.gateway.watch_in(scope, selection, after).await;
-        let watch = watch.map_err(|error| refusal::unread(&error))?;
+        let watch = self.gateway.watch_in(scope.clone(), selection, after).await;
+        let watch = watch.map_err(|error| refusal::unread(&discreet(error, &scope)))?;
         let streaming = Streaming { watch, ledger, heartbeat, broken: false };
         Ok(stream::unfold(streaming, Streaming::next).boxed())
     }

@@ -132,6 +132,7 @@ impl Call {
             Observation::Failed(error) => self.fail(error, now),
             Observation::FailedOver { error, to } => self.fail_over(error, &to, now),
             Observation::GivenUp => self.give_up(now),
+            Observation::LastDial => std::mem::take(&mut self.redials),
             // Nobody can tell of a dial that nobody made yet.
             Observation::Reported { .. } if self.waits_between_dials() => false,
             Observation::Reported { report, asked } => {

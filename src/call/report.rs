@@ -58,6 +58,8 @@ pub enum Observation {
     Expired,
     /// The vendor has not told how it ended, in all the time it had. No more is waited for.
     GivenUp,
+    /// Whatever comes of the dial under way, the gateway makes no other.
+    LastDial,
     /// The vendor was asked, or told by itself.
     Reported {
         /// What it said.

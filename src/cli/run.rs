@@ -246,11 +246,14 @@ impl Running {
             changes.settings.extend(is_other.then_some(key));
         }
         (server.drain, server.drain_notice) = (next.drain, next.drain_notice);
-        if server.limits != next.limits {
+        // What is read at once stays as it was; no request is taken that has no room there.
+        let reading_bytes = server.limits.reading_bytes;
+        let request_bytes = next.limits.request_bytes.min(reading_bytes);
+        let limits = Limits { reading_bytes, request_bytes, ..next.limits.clone() };
+        if server.limits != limits {
             changes.settings.push("server.limits");
-            self.edge.limits.set(next.limits.clone());
-            let reading_bytes = server.limits.reading_bytes;
-            server.limits = Limits { reading_bytes, ..next.limits.clone() };
+            self.edge.limits.set(limits.clone());
+            server.limits = limits;
         }
         if self.callers != config.callers {
             changes.settings.push("callers");

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     call::CallError,
-    config::{Digests, Rate, Secret, VendorConfig},
+    config::{self, Digests, Rate, Secret, VendorConfig},
     http::Line,
     vendors::Vendor,
 };
@@ -63,6 +63,7 @@ pub struct Account {
     give_up_after: Duration,
     health: Arc<RwLock<Health>>,
     breaker: Option<Arc<Breaker>>,
+    breaker_settings: Option<config::Breaker>,
 }
 
 /// The right to ask a vendor something now.
@@ -136,6 +137,7 @@ impl Account {
             give_up_after: config.give_up_after,
             health: Arc::default(),
             breaker: config.breaker.map(|breaker| Arc::new(Breaker::new(&config.name, breaker))),
+            breaker_settings: config.breaker,
         });
         account.lane.is_of(&account);
         account
@@ -146,10 +148,7 @@ impl Account {
     pub(super) fn renewed(&self, config: &VendorConfig, line: Arc<dyn Line>) -> Arc<Self> {
         let is_there_still = self.digests.address == config.digests.address;
         let breaker = config.breaker.map(|settings| match &self.breaker {
-            Some(breaker) if is_there_still => {
-                breaker.set(settings);
-                Arc::clone(breaker)
-            }
+            Some(breaker) if is_there_still => Arc::clone(breaker),
             _ => Arc::new(Breaker::new(&config.name, settings)),
         });
         let tokens = match self.has_access_of(config) {
@@ -181,7 +180,15 @@ impl Account {
             give_up_after: config.give_up_after,
             health: Arc::clone(&self.health),
             breaker,
+            breaker_settings: config.breaker,
         })
+    }
+
+    /// Its breaker, which the version before may share, goes by its settings from now on.
+    pub(super) fn set_breaker(&self) {
+        if let (Some(breaker), Some(settings)) = (&self.breaker, self.breaker_settings) {
+            breaker.set(settings);
+        }
     }
 
     /// Configured as it was.

@@ -12,7 +12,12 @@ use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 
 use super::{
-    Gateway, account::Account, asking::Asked, meter::Outcome, results::Warning, traced::Errand,
+    Gateway,
+    account::Account,
+    asking::Asked,
+    meter::Outcome,
+    results::{Warning, not_configured},
+    traced::Errand,
 };
 use crate::{
     call::{Call, CallError, Cause, Observation, Report, ReportedState, Retry},
@@ -64,6 +69,9 @@ impl Gateway {
                 // The wait may have been long.
                 if unreachable.load(Ordering::Relaxed) {
                     return None;
+                }
+                if account.is_gone() {
+                    return Some(Err(not_configured(account.name()).error));
                 }
                 let asking = gateway.ask_about(account, calls);
                 let answer = asking.within(Trace::current_or_root()).await;

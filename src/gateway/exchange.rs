@@ -76,6 +76,9 @@ impl Gateway {
                 if stop.run_until_cancelled(paced.again()).await.is_none() {
                     return calls.iter().map(|_| Observation::PutBack).collect();
                 }
+                if account.is_gone() {
+                    return self.all_while_gone(account, calls, taken_up);
+                }
             }
             let token = account.token(refused_token).await;
             // Only now: recording and a token may have taken their time.

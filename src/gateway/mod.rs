@@ -137,11 +137,11 @@ const MAX_WAITING: usize = 100_000;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum GatewayError {
     /// No route has this name.
-    #[error("there is no route {name:?}; configured are {}", known.join(", "))]
+    #[error("there is no route {name:?}{}", configured(known))]
     UnknownRoute {
         /// The name asked for.
         name: String,
-        /// The configured ones.
+        /// The configured ones, for who may know them.
         known: Vec<String>,
     },
     /// The id belongs to another request.
@@ -203,6 +203,10 @@ pub enum GatewayError {
     /// A task of the gateway's own died.
     #[error("the request could not be finished; what is recorded of it can be asked for")]
     Broken,
+}
+
+fn configured(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!("; configured are {}", known.join(", ")) }
 }
 
 fn differs(field: Option<&str>) -> String {

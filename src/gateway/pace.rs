@@ -37,6 +37,8 @@ struct State {
     /// Of the requests, those that are questions: half of them at most, so that calls find
     /// room.
     questions: Option<Allowance>,
+    /// What these go by.
+    rate: Rate,
     /// Taken and not over, of each: a limit may come while it is under way.
     out: Out,
     rests_until: Option<Instant>,
@@ -87,6 +89,7 @@ impl Pace {
             calls: allowance(rate.calls),
             requests: allowance(rate.requests),
             questions: allowance(rate.requests.map(|limit| limit.div_ceil(2))),
+            rate,
             out: Out::default(),
             rests_until: None,
             repetitions: VecDeque::new(),
@@ -102,6 +105,7 @@ impl Pace {
     pub(super) fn set_rate(&self, rate: Rate) -> bool {
         let mut state = self.state();
         let out = state.out;
+        state.rate = rate;
         let set = |allowance: &mut Option<Allowance>, limit: Option<u32>, out| {
             let Some(limit) = limit else {
                 *allowance = None;
@@ -134,11 +138,16 @@ impl Pace {
         let unknown = |limit: Option<u32>| limit.map(|l| Allowance::unknown(l, rate.per, 0));
         let mut state = self.state();
         (state.calls, state.requests) = (unknown(rate.calls), unknown(rate.requests));
+        state.rate = rate;
     }
 
-    /// As much was sent within the last window, at most, by what the ledger tells.
-    pub(super) fn known(&self, calls: usize, requests: usize, now: Instant) {
+    /// As much was sent within the last window of this rate, at most, by what the ledger tells.
+    /// By another one's window it is not known yet: whoever set that one asks anew.
+    pub(super) fn known(&self, rate: Rate, calls: usize, requests: usize, now: Instant) {
         let mut state = self.state();
+        if state.rate != rate {
+            return;
+        }
         state.calls.iter_mut().for_each(|allowance| allowance.known(count(calls), now));
         state.requests.iter_mut().for_each(|allowance| allowance.known(count(requests), now));
         drop(state);

@@ -157,8 +157,9 @@ impl Gateway {
                 unknown.push(Arc::clone(account));
             }
             account.resize_turns(known.max_in_flight());
+            account.set_breaker();
             for (ticket, fresh) in account.lane.goes_to(account) {
-                tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket)));
+                fresh.spawn_parts(self, Some(ticket));
             }
         }
         unknown

@@ -219,7 +219,7 @@ impl Gateway {
     /// known to be taken, so was the request.
     fn may_go_again(
         &self,
-        account: &Account,
+        account: &Arc<Account>,
         calls: &[Call],
         window: &Window,
         now: Timestamp,
@@ -231,6 +231,10 @@ impl Gateway {
         calls.iter().all(fit)
             && window.is_open(now)
             && !self.is_stopping()
+            // Taken out or configured otherwise while this waited: whoever goes by that says
+            // whether it may be sent again.
+            && !account.is_gone()
+            && self.is_current(account)
             && !self.clock_was_set_back()
     }
 

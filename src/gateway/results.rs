@@ -156,7 +156,7 @@ fn too_slow(vendor: &str) -> Warning {
     Warning { vendor: vendor.to_owned(), error }
 }
 
-fn not_configured(vendor: &str) -> Warning {
+pub(super) fn not_configured(vendor: &str) -> Warning {
     let message = format!("{vendor} is not configured any more, so it can't be asked");
     let error = CallError::new(Cause::Operator, "VENDOR_NOT_CONFIGURED", message);
     Warning { vendor: vendor.to_owned(), error }

@@ -33,6 +33,8 @@ impl Scope {
     }
 }
 
+const START: Position = Position { entries: 0, within: None };
+
 impl Gateway {
     /// As [`Gateway::page`], for somebody to whom the calls of other routes are not there: no
     /// page, and no end of one, is any different for their being there.
@@ -53,7 +55,13 @@ impl Gateway {
         if let Selector::Request(id) = selector {
             // All calls of a request have one route.
             let page = self.page(selector, after, limit).await?;
-            let hidden = page.calls.iter().any(|(call, _)| !scope.has(&call.route));
+            let has_hidden =
+                |page: &Page| page.calls.iter().any(|(call, _)| !scope.has(&call.route));
+            let hidden = match page.calls.is_empty() && page.not_found.is_empty() {
+                // Behind its last call, where none of them shows whose they are.
+                true => has_hidden(&self.page(selector, START, 1).await?),
+                false => has_hidden(&page),
+            };
             let nothing = Page { not_found: vec![id.to_string()], ..Page::default() };
             return Ok(if hidden { nothing } else { page });
         }

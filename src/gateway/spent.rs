@@ -159,7 +159,7 @@ impl<'a> Past<'a> {
                 true => sent.most,
                 false => sent.calls.min(sent.most),
             };
-            sent.account.pace.known(calls, calls, now);
+            sent.account.pace.known(sent.account.rate(), calls, calls, now);
         }
     }
 }

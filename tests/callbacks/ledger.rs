@@ -61,6 +61,8 @@ pub struct Watched {
     pub recording: Gate,
     /// Before calls are read.
     pub paging: Gate,
+    /// Before it is told whether a change would be taken.
+    pub probing: Gate,
     /// So many requests are not recorded.
     pub refusals: AtomicUsize,
     /// The next change of this name may be on disk, for all that is answered; and whether it
@@ -86,6 +88,7 @@ impl Watched {
             looked: Gate::new(),
             recording: Gate::new(),
             paging: Gate::new(),
+            probing: Gate::new(),
             refusals: AtomicUsize::new(0),
             uncertain: Mutex::default(),
         }
@@ -292,6 +295,7 @@ impl Ledger for Watched {
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {
+        self.probing.pass().await;
         self.sqlite.ready().await
     }
 

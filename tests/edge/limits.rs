@@ -287,3 +287,29 @@ async fn a_unix_socket_is_its_owners_unless_told_otherwise() {
         assert!(!path.exists());
     }
 }
+
+#[tokio::test]
+async fn no_request_is_taken_that_there_is_no_room_to_read() {
+    let limits = |mib: u32| {
+        format!(
+            "listen = \"127.0.0.1:0\"\nlimits = {{ request_bytes = {0}, reading_bytes = {0} }}",
+            mib << 20
+        )
+    };
+    let mut house = House::open(&limits(1)).await;
+    // The room for reading stays as it was at first.
+    let text = crate::house::text(&limits(8), "", "http://127.0.0.1:9");
+    let config = dialplane::config::Config::parse(&text, &crate::house::certificates(), &|_| None);
+    let changes = house.running.reload(&config.unwrap()).await.unwrap();
+    assert!(changes.pending.contains(&"server.limits.reading_bytes"), "{changes:?}");
+    let mut caller = house.caller().await;
+    let mut request = tonic::Request::new(dialplane::proto::CreateCallsRequest {
+        calls: (0..30_000).map(|_| to(&"9".repeat(100))).collect(),
+        ..Default::default()
+    });
+    request.set_timeout(std::time::Duration::from_secs(3));
+    let refused = soon("an answer", caller.calls.create_calls(request)).await.unwrap_err();
+    // Refused for its size, and not after it has kept all room from others for as long as it may.
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    house.end().await;
+}

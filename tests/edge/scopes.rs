@@ -6,7 +6,9 @@ use dialplane::proto::{
     suppression_service_client::SuppressionServiceClient,
 };
 use jiff::{SignedDuration, Timestamp};
+use prost::Message;
 use tonic::{Code, Status};
+use tonic_types::pb;
 
 use crate::house::{Client, House, reason, soon, to};
 
@@ -179,13 +181,11 @@ async fn calls_of_others_are_not_taken_back() {
     town.house.end().await;
 }
 
-/// The details of an error, but for the trace that each RPC has of its own.
-fn untraced(status: &Status) -> Vec<u8> {
-    const NAME: &[u8] = b"trace_id=";
-    let mut details = status.details().to_vec();
-    let at = details.windows(NAME.len()).position(|bytes| bytes == NAME).unwrap() + NAME.len();
-    details[at..at + 32].fill(b'0');
-    details
+/// All that an error says but by which trace it is found, which is each RPC's own.
+fn details(status: &Status) -> Vec<Vec<u8>> {
+    let said = pb::Status::decode(status.details()).unwrap().details;
+    let of_rpc = |any: &prost_types::Any| any.type_url.ends_with("/google.rpc.RequestInfo");
+    said.into_iter().filter(|any| !of_rpc(any)).map(|any| any.value).collect()
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn a_request_id_tells_nothing_of_others() {
     let other = again(&mut town, "+919900000101").await;
     // Neither the calls, nor what of them is the same.
     assert_eq!(same.code(), Code::AlreadyExists);
-    assert_eq!(untraced(&same), untraced(&other));
+    assert_eq!(details(&same), details(&other));
     assert_eq!(same.message(), other.message());
     let id = made[0].call_id.as_bytes();
     assert!(!same.details().windows(id.len()).any(|bytes| bytes == id));
@@ -231,5 +231,73 @@ async fn the_list_is_for_those_who_may() {
             assert_eq!(reason(&status).1, "SUPPRESSIONS_NOT_ALLOWED");
         }
     }
+    town.house.end().await;
+}
+
+#[tokio::test]
+async fn a_route_that_is_gone_tells_nothing_of_the_others() {
+    // As a request finds it whose caller was known before a reload, and whose body came after.
+    let mut town = Town::new().await;
+    let gone = dialplane::config::Caller {
+        name: "a".into(),
+        token: Some(dialplane::config::Caller::digest_of(b"a-0123456789abcd")),
+        certificate: None,
+        routes: Some(["gone".to_owned()].into()),
+        suppressions: false,
+    };
+    let callers = dialplane::api::Callers::new(&[("a".to_owned(), gone)].into());
+    town.house.running.edge().callers.set(callers);
+    let by_route = WatchCallResultsRequest { route: "gone".into(), ..Default::default() };
+    let told = [town.a.call("gone").await.unwrap_err(), town.a.watch(by_route).await.unwrap_err()];
+    for status in told {
+        assert_eq!(status.code(), Code::NotFound);
+        let text = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
+        assert!(!text.contains("beta") && !text.contains("default"), "{text}");
+    }
+    town.house.end().await;
+}
+
+#[tokio::test]
+async fn no_place_in_a_hidden_request_tells_that_it_is_there() {
+    use dialplane::{
+        call::{Position, Selector},
+        gateway::Scope,
+    };
+    let mut town = Town::new().await;
+    town.all.create("beta", "hidden", vec![to("+919900000100")]).await.unwrap();
+    let scope = Scope::of(["alpha".to_owned()].into());
+    let gateway = town.house.running.gateway();
+    for entries in [0, 1, 9] {
+        // Page tokens are no secret: anybody can write one.
+        let after = Position { entries, within: None };
+        let mut found = Vec::new();
+        for id in ["hidden", "nobody"] {
+            let selector = Selector::Request(id.parse().unwrap());
+            let page = gateway.page_in(&scope, &selector, after, 10).await.unwrap();
+            found.push((page.calls.len(), page.not_found.len()));
+        }
+        assert_eq!(found[0], found[1], "from {entries} on");
+    }
+    town.house.end().await;
+}
+
+#[tokio::test]
+#[ignore = "fails: who calls is looked at when an RPC begins, and not while a stream goes on"]
+async fn who_is_no_caller_any_more_is_told_nothing_more() {
+    let mut town = Town::new().await;
+    let mut watch = town.a.watch(WatchCallResultsRequest::default()).await.unwrap();
+    let all = dialplane::config::Caller {
+        name: "all".into(),
+        token: Some(dialplane::config::Caller::digest_of(b"all-0123456789ab")),
+        certificate: None,
+        routes: None,
+        suppressions: true,
+    };
+    let callers = dialplane::api::Callers::new(&[("all".to_owned(), all)].into());
+    town.house.running.edge().callers.set(callers);
+    assert!(!town.a.is_served().await);
+    town.all.create("alpha", "later", vec![to("+919900000100")]).await.unwrap();
+    let told = soon("an end", watch.message()).await;
+    assert!(!matches!(told, Ok(Some(_))), "{told:?}");
     town.house.end().await;
 }

@@ -331,3 +331,46 @@ async fn what_is_as_it_was_is_left_alone_and_what_is_not_is_named() {
     assert_eq!(changes.settings, ["ledger.retain", "server.require_request_id"]);
     assert!(house.gateway.configured().requires_request_id());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_fails_leaves_breakers_as_they_were() {
+    use dialplane::{
+        config::{Config, VendorConfig},
+        gateway::BreakerState,
+        http::Line,
+    };
+    let line = Canned::new(|_, _| Outcome::NotSent);
+    let breaker = |failures: u32| format!("breaker = {{ failures = {failures}, pause = \"1m\" }}");
+    let house = Still::new(&one(&breaker(100)), &[("one", &line)]);
+    let next = text(&[
+        ("phonon-multicast", "one", &format!("{QUIET}\n{}", breaker(1))),
+        ("knovvu", "two", QUIET),
+    ]);
+    let next = Config::parse(&next, std::path::Path::new("."), &|_| None).unwrap();
+    let only_one = |vendor: &VendorConfig| match vendor.name.as_str() {
+        "one" => Ok(Arc::clone(&line) as Arc<dyn Line>),
+        _ => Err("no client can be built"),
+    };
+    house.gateway.reload_with_lines(&next, only_one).await.unwrap_err();
+    place(&house, number(1)).await.unwrap();
+    let configured = house.gateway.configured();
+    let account = configured.accounts().next().unwrap();
+    assert_eq!(account.breaker(), Some(BreakerState::Closed), "one failure of a hundred");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_to_be_sent_again_or_asked_is_not_once_the_vendor_is_gone() {
+    let (line, two) = (Canned::new(|_, _| Outcome::Lost), vendor("knovvu"));
+    let rate = "rate = { requests = 1, per = \"5m\" }\npoll_interval = \"10s\"";
+    let before = text(&[("phonon-multicast", "one", rate)]);
+    let house = Still::new(&before, &[("one", &line)]);
+    house.gateway.attend();
+    let call = place(&house, number(1)).await.unwrap();
+    assert_eq!(call.state, CallState::Unconfirmed);
+    // The second try waits for its turn.
+    sleep(60 * SECOND).await;
+    assert_eq!(line.times().len(), 1);
+    house.reload(&without_one(&[("knovvu", "two")]), &[("two", &two)]).await;
+    sleep(540 * SECOND).await;
+    assert_eq!(line.times().len(), 1, "a vendor that is gone gets nothing more");
+}

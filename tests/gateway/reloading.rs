@@ -251,3 +251,49 @@ async fn a_thousand_requests_under_way_are_answered_or_recorded_when_it_stops() 
     assert!(before >= placed && placed > 0, "{before} {placed} {refused}");
     stub.stop().await;
 }
+
+/// A gateway whose ledger does not say any more whether it takes anything, and who watches it.
+async fn with_a_silent_ledger() -> (
+    dialplane::gateway::Gateway,
+    tonic::Streaming<HealthCheckResponse>,
+    tokio::sync::oneshot::Sender<()>,
+) {
+    use dialplane::{
+        api::Bound,
+        config::{Config, Listen},
+        gateway::Clock,
+    };
+    let text = account("knovvu", "one", "http://127.0.0.1:9", FAST) + &route("default", &["one"]);
+    let config = Config::parse(&text, std::path::Path::new("."), &|_| None).unwrap();
+    let ledger = Arc::new(crate::failing_ledger::Watched::new());
+    let shared: Arc<dyn dialplane::ledger::Ledger> = Arc::clone(&ledger) as _;
+    let gateway = dialplane::gateway::Gateway::new(&config, shared, Clock::system()).unwrap();
+    let bound = Bound::new(&Listen::Tcp(([127, 0, 0, 1], 0).into())).await.unwrap();
+    let url = format!("http://{}", bound.tcp().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(bound.serve(gateway.clone(), async { drop(stopped.await) }));
+    let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    ledger.probing.open.send_replace(false);
+    ledger.probing.reached.forget_permits(usize::MAX);
+    // The next look, which does not end.
+    ledger.probing.reached.acquire().await.unwrap().forget();
+    (gateway, watch, stop)
+}
+
+#[tokio::test]
+async fn a_ledger_that_says_nothing_keeps_nobody_from_hearing_of_the_end() {
+    let (gateway, mut watch, _stop) = with_a_silent_ledger().await;
+    gateway.leave();
+    let told = tokio::time::timeout(Duration::from_secs(1), watch.message()).await;
+    assert_eq!(told.expect("at once").unwrap().unwrap().status(), ServingStatus::NotServing);
+}
+
+#[tokio::test]
+async fn who_has_a_ledger_that_says_nothing_does_not_serve() {
+    let (_gateway, mut watch, _stop) = with_a_silent_ledger().await;
+    let told = tokio::time::timeout(Duration::from_secs(10), watch.message()).await;
+    assert_eq!(told.expect("soon").unwrap().unwrap().status(), ServingStatus::NotServing);
+}

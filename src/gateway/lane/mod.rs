@@ -340,8 +340,7 @@ impl Gateway {
         if !state.is_of(account) {
             drop(state);
             // It was made ready for an account that is another one by now.
-            drop(tokio::spawn(self.clone().place_in_parts(fresh, None)));
-            return;
+            return fresh.spawn_parts(self, None);
         }
         if let Some(grant) = account.grant(&mut state, fresh.calls(), now) {
             drop(state);
@@ -367,8 +366,7 @@ impl Gateway {
         let mut state = account.lane.state();
         if !state.is_of(account) {
             drop(state);
-            drop(tokio::spawn(self.clone().place_in_parts(fresh, Some(ticket))));
-            return;
+            return fresh.spawn_parts(self, Some(ticket));
         }
         let since = fresh.since;
         state.queue.push_whole(group, fresh, since, Some(ticket));
