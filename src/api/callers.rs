@@ -12,7 +12,7 @@ use tonic::{
 use crate::{config, gateway::Scope, listen::Peer};
 
 /// Somebody who may use the API.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Caller {
     name: String,
     token: Option<[u8; 32]>,
@@ -59,6 +59,11 @@ impl Callers {
         Self(all)
     }
 
+    /// Whether somebody is among them with the very same proofs and rights.
+    pub(super) fn have(&self, caller: &Caller) -> bool {
+        self.0.iter().any(|own| **own == *caller)
+    }
+
     /// Who it is. How long that takes tells nothing of what a right token is like.
     pub(super) fn who(&self, headers: &HeaderMap, peer: &Peer) -> Who {
         if self.0.is_empty() {
@@ -101,6 +106,16 @@ pub(super) enum Who {
     Stranger,
 }
 
+impl Who {
+    /// The caller, if it is a known one.
+    pub(super) fn caller(&self) -> Option<&Arc<Caller>> {
+        match self {
+            Self::Caller(caller) => Some(caller),
+            Self::Anybody | Self::Stranger => None,
+        }
+    }
+}
+
 /// What is known of an RPC before its body is read: an extension of its request.
 #[derive(Debug, Clone)]
 pub struct Arrived {
@@ -115,10 +130,7 @@ pub struct Arrived {
 impl Arrived {
     /// The caller, if callers have to say who they are and this one is known.
     pub fn caller(&self) -> Option<&Arc<Caller>> {
-        match &self.who {
-            Who::Caller(caller) => Some(caller),
-            Who::Anybody | Who::Stranger => None,
-        }
+        self.who.caller()
     }
 
     /// Whether it is let in.

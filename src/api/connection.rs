@@ -29,14 +29,18 @@ use tonic::{
 };
 
 use super::{
-    callers::{Arrived, Callers},
+    callers::{Arrived, Caller, Callers},
     reading::{Reading, ReadingRoom},
+    refusal,
     services::Rpc,
 };
 use crate::{
     config::Limits,
     listen::{Current, Handshake, HandshakeError, Peer, Place, Stream, Tls},
 };
+
+/// The RPC that may go on for longer than its caller is one.
+const WATCH: &str = "/dialplane.v1.CallService/WatchCallResults";
 
 /// What all connections of a listener have in common.
 #[derive(Debug)]
@@ -198,17 +202,47 @@ where
     fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
         let at = Instant::now();
         let who = self.house.callers.get().who(request.headers(), &self.peer);
+        // Whatever else was begun is done, and its caller is told what came of it.
+        let caller = who.caller().filter(|_| request.uri().path() == WATCH);
+        let known = caller.map(|caller| Known::new(&self.house.callers, caller));
         request.extensions_mut().insert(Arrived { at, who, from: self.peer.address() });
         let rpc = Reading::new(request, at, self.request_timeout, self.house.reading.clone());
         // Always ready: nothing is bounded there.
         let answer = self.services.clone().call(rpc);
-        Answering { answer, open: Some(Open::begin(&self.activity)) }
+        Answering { answer, known, open: Some(Open::begin(&self.activity)) }
+    }
+}
+
+/// A caller, as it was known when its RPC began.
+struct Known {
+    callers: Current<Callers>,
+    then: Arc<Callers>,
+    caller: Arc<Caller>,
+}
+
+impl Known {
+    fn new(callers: &Current<Callers>, caller: &Arc<Caller>) -> Self {
+        Self { callers: callers.clone(), then: callers.get(), caller: Arc::clone(caller) }
+    }
+
+    /// Nothing of what it may do has changed since.
+    fn is_still(&mut self) -> bool {
+        let now = self.callers.get();
+        if Arc::ptr_eq(&now, &self.then) {
+            return true;
+        }
+        let is_still = now.have(&self.caller);
+        if is_still {
+            self.then = now;
+        }
+        is_still
     }
 }
 
 /// An answer to come.
 struct Answering<F> {
     answer: F,
+    known: Option<Known>,
     open: Option<Open>,
 }
 
@@ -221,8 +255,8 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         Pin::new(&mut this.answer).poll(context).map(|answer| {
-            let open = this.open.take();
-            answer.map(|answer| answer.map(|body| Answer { body, _open: open }))
+            let (open, known) = (this.open.take(), this.known.take());
+            answer.map(|answer| answer.map(|body| Answer { body, known, _open: open }))
         })
     }
 }
@@ -230,6 +264,7 @@ where
 /// An answer's body, under way until it is dropped.
 struct Answer<B> {
     body: B,
+    known: Option<Known>,
     _open: Option<Open>,
 }
 
@@ -241,7 +276,13 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Answer<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        // A stream may go on for long: what it would tell next is for those who may hear it then.
+        let tells = matches!(&polled, Poll::Ready(Some(Ok(frame))) if frame.is_data());
+        if tells && self.known.as_mut().is_some_and(|known| !known.is_still()) {
+            return Poll::Ready(Some(Err(refusal::unauthenticated())));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -49,7 +49,12 @@ pub(super) async fn run(path: &Path) -> ExitCode {
             () = watched.changed() => Event::Reload,
         };
         match event {
-            Event::Reload => reload(&mut running, &mut watched).await,
+            // A file that never ends keeps nobody from stopping.
+            Event::Reload => tokio::select! {
+                biased;
+                () = signals.end() => break None,
+                () = reload(&mut running, &mut watched) => {}
+            },
             Event::Broken(reason) => break Some(reason),
             Event::End => break None,
         }

@@ -48,6 +48,11 @@ struct State {
     next_repetition: u64,
     /// How often in a row it was too fast.
     too_fast: u32,
+    /// When something last arrived of which no ledger tells.
+    last_untold: Option<Instant>,
+    /// What no ledger tells of may count, and nobody remembers how much: the limit of requests is
+    /// new, or its window longer.
+    is_forgetful: bool,
 }
 
 /// What is under way, limited or not.
@@ -67,6 +72,8 @@ pub(super) struct Paced {
     calls: u64,
     requests: u64,
     is_question: bool,
+    /// No ledger tells that it was sent: a question, or what went out once more.
+    is_untold: bool,
     /// It may have arrived.
     pub sent: bool,
 }
@@ -95,6 +102,8 @@ impl Pace {
             repetitions: VecDeque::new(),
             next_repetition: 0,
             too_fast: 0,
+            last_untold: None,
+            is_forgetful: false,
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
@@ -121,6 +130,9 @@ impl Pace {
         };
         let calls = set(&mut state.calls, rate.calls, out.calls);
         let requests = set(&mut state.requests, rate.requests, out.requests);
+        let window = rate.per;
+        let untold = state.last_untold.is_some_and(|last| last.elapsed() < window);
+        state.is_forgetful |= requests && untold;
         // The limit of all requests is theirs, too, and nobody records when they were asked.
         let limit = rate.requests.map(|limit| limit.div_ceil(2));
         set(&mut state.questions, limit, out.questions);
@@ -149,7 +161,12 @@ impl Pace {
             return;
         }
         state.calls.iter_mut().for_each(|allowance| allowance.known(count(calls), now));
-        state.requests.iter_mut().for_each(|allowance| allowance.known(count(requests), now));
+        // With what no ledger tells of it may be as much as there is.
+        let all = std::mem::take(&mut state.is_forgetful);
+        if let Some(allowance) = &mut state.requests {
+            let requests = if all { allowance.limit() } else { count(requests) };
+            allowance.known(requests, now);
+        }
         drop(state);
         self.changed.notify_waiters();
     }
@@ -215,13 +232,20 @@ impl Pace {
         }
         state.out.calls = state.out.calls.saturating_add(calls);
         state.out.requests = state.out.requests.saturating_add(1);
-        Some(Paced { pace: Arc::clone(self), calls, requests: 1, is_question: false, sent: false })
+        Some(Paced {
+            pace: Arc::clone(self),
+            calls,
+            requests: 1,
+            is_question: false,
+            is_untold: false,
+            sent: false,
+        })
     }
 
     /// Of nothing, which counts for nothing.
     pub(super) fn nothing(self: &Arc<Self>) -> Paced {
         let pace = Arc::clone(self);
-        Paced { pace, calls: 0, requests: 0, is_question: false, sent: false }
+        Paced { pace, calls: 0, requests: 0, is_question: false, is_untold: false, sent: false }
     }
 
     /// Waits until one more question may be sent, and counts it.
@@ -244,6 +268,7 @@ impl Pace {
                         calls: 0,
                         requests: 1,
                         is_question: true,
+                        is_untold: true,
                         sent: false,
                     };
                 }
@@ -286,7 +311,9 @@ impl Pace {
         if !wait.is_zero() {
             return Err(Some(wait));
         }
-        self.count(&mut state, calls, now).ok_or(Some(wait))
+        let mut paced = self.count(&mut state, calls, now).ok_or(Some(wait))?;
+        paced.is_untold = true;
+        Ok(paced)
     }
 
     /// The vendor says that it gets too much; for how long, if it says so.
@@ -384,6 +411,9 @@ impl Drop for Paced {
         state.requests.iter_mut().for_each(|allowance| over(allowance, self.requests));
         state.out.calls = state.out.calls.saturating_sub(self.calls);
         state.out.requests = state.out.requests.saturating_sub(self.requests);
+        if self.is_untold && self.sent {
+            state.last_untold = Some(now);
+        }
         if self.is_question {
             state.out.questions = state.out.questions.saturating_sub(1);
             state.questions.iter_mut().for_each(|allowance| over(allowance, 1));

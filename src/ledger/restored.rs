@@ -20,7 +20,8 @@ pub async fn doubt_what_waits(ledger: &dyn Ledger, now: Timestamp) -> Result<usi
     let error = CallError::new(
         Cause::InDoubt,
         "LEDGER_RESTORED",
-        "the call waited when the copy was made that this ledger was restored from; it may have been handed over since",
+        "the call waited, or was being handed over, when the copy was made that this ledger was restored from; \
+         what became of it since is not known",
     );
     let waiting = [CallState::Scheduled, CallState::Dispatching];
     // Its vendor is asked, where it can be, as soon as a gateway attends to it.
