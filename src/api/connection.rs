@@ -7,7 +7,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -20,7 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, interval_at, sleep, timeout},
 };
 use tonic::{
@@ -29,7 +29,7 @@ use tonic::{
 };
 
 use super::{
-    callers::{Arrived, Callers},
+    callers::{Arrived, Callers, Who},
     reading::{Reading, ReadingRoom},
     services::Rpc,
 };
@@ -73,9 +73,6 @@ pub(super) async fn converse<S, B>(
         // Dropped when the listener ends.
         _ = end.changed() => return,
     };
-    if !place.spoke() {
-        return;
-    }
     let activity = Arc::new(Activity::default());
     let entrance = Entrance {
         services: services(&limits),
@@ -85,24 +82,45 @@ pub(super) async fn converse<S, B>(
         peer,
     };
     let connection = http2(&limits).serve_connection(TokioIo::new(stream), entrance);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke");
+    let whole = async {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                }
+                return;
             }
-            return;
+            _ = end.changed() => {}
+            () = sleep(about(limits.connection_age)) => {}
+            () = idle(&activity, limits.idle_timeout) => {}
         }
-        _ = end.changed() => {}
-        () = sleep(about(limits.connection_age)) => {}
-        () = idle(&activity, limits.idle_timeout) => {}
+        // Whoever is there is told to take another connection, and what is under way goes on.
+        connection.as_mut().graceful_shutdown();
+        if timeout(limits.connection_grace, connection).await.is_err() {
+            tracing::debug!("a connection was asked to end long ago, and is cut");
+        }
+    };
+    tokio::select! {
+        biased;
+        () = whole => {}
+        () = has_to_go(&mut place, &activity) => {
+            tracing::debug!("a connection on which nobody is known makes room");
+        }
     }
-    // Whoever is there is told to take another connection, and what is under way goes on.
-    connection.as_mut().graceful_shutdown();
-    if timeout(limits.connection_grace, connection).await.is_err() {
-        tracing::debug!("a connection was asked to end long ago, and is cut");
+}
+
+/// Waits until a connection has to make room for others: never, once somebody is known on it.
+/// That it speaks HTTP/2 is no reason to stay, for anybody can say that.
+async fn has_to_go(place: &mut Place, activity: &Activity) {
+    tokio::select! {
+        biased;
+        () = activity.known.notified() => {}
+        () = place.gone() => return,
     }
-    drop(place);
+    if place.spoke() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn begin(handshake: Handshake, tls: Option<&Tls>) -> Result<(Stream, Peer), HandshakeError> {
@@ -157,6 +175,10 @@ struct Activity {
     /// RPCs under way: up to the last byte of their answers.
     open: AtomicUsize,
     begun: AtomicU64,
+    /// There was an RPC of somebody who is let in.
+    is_known: AtomicBool,
+    /// Told when there is the first of these.
+    known: Notify,
 }
 
 /// An RPC under way; over when it is dropped.
@@ -198,6 +220,10 @@ where
     fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
         let at = Instant::now();
         let who = self.house.callers.get().who(request.headers(), &self.peer);
+        if !matches!(who, Who::Stranger) && !self.activity.is_known.load(Relaxed) {
+            self.activity.is_known.store(true, Relaxed);
+            self.activity.known.notify_one();
+        }
         request.extensions_mut().insert(Arrived { at, who, from: self.peer.address() });
         let rpc = Reading::new(request, at, self.request_timeout, self.house.reading.clone());
         // Always ready: nothing is bounded there.

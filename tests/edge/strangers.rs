@@ -113,3 +113,20 @@ async fn a_caller_that_goes_before_it_has_said_all_has_cancelled() {
         house.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_stranger_that_speaks_makes_room_all_the_same() {
+    let limits = "limits = { connections = 2, request_timeout = \"1h\" }";
+    let house = House::with(limits, CALLERS).await;
+    let mut known = house.caller_with("0123456789abcdef").await;
+    assert!(known.is_served().await);
+    let mut stranger = Wire::agreed(house.address).await;
+    assert!(stranger.write(&begun(1, CHECK, &[])).await);
+    let mut next = house.caller_with("0123456789abcdef").await;
+    assert!(next.is_served().await);
+    stranger.ended().await;
+    // Those who are known stay.
+    assert!(Wire::silent(house.address).await.ended().await.is_none());
+    assert!(known.is_served().await && next.is_served().await);
+    house.end().await;
+}
