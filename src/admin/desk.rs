@@ -34,9 +34,6 @@ use crate::{
 /// How long whoever asks waits for the ledger to say how it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The most of a question about health, in bytes.
-const MAX_QUESTION_BYTES: usize = 4 * 1024;
-
 /// Where questions are answered: without a gateway first, until there is one.
 #[derive(Debug, Default)]
 pub struct Desk {
@@ -69,7 +66,7 @@ impl Desk {
             }
         };
         let (health, watchman) = health(gateway);
-        let _ = self.health.set(health.max_decoding_message_size(MAX_QUESTION_BYTES));
+        let _ = self.health.set(health);
         watchman.run().await;
     }
 

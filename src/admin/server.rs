@@ -35,7 +35,7 @@ const SOCKET_MODE: u32 = 0o600;
 /// How much is taken at once, and how long anything may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections; more wait to be taken.
+    /// Connections; for one more the oldest is cut.
     pub connections: usize,
     /// Answers that are made at the same time; more wait, as long as one may take.
     pub answers: usize,
@@ -135,7 +135,8 @@ impl Bound {
     /// bounds. Nothing else ends it.
     pub async fn serve(self, desk: Arc<Desk>, stop: impl Future<Output = ()>) {
         let Self { socket, tls, limits, .. } = self;
-        let room = Room::new(Full::Waits, fitting(limits.connections, Share::Admin), None);
+        // Who asks now goes before who has asked: a probe that has to wait is one that failed.
+        let room = Room::new(Full::Refused, fitting(limits.connections, Share::Admin), None);
         let mut besides = JoinSet::new();
         besides.spawn(Arc::clone(&desk).look_after_health());
         if let Some(tls) = &tls {
@@ -180,13 +181,17 @@ async fn begin(
     let begun = tokio::select! {
         biased;
         begun = timeout(house.limits.head, first) => begun,
+        () = place.gone() => return,
         // Dropped when the listener ends.
         _ = end.changed() => return,
     };
     match begun {
         Ok(Ok((stream, protocol))) => {
-            converse(stream, protocol, house, end).await;
-            drop(place);
+            tokio::select! {
+                biased;
+                () = converse(stream, protocol, house, end) => {}
+                () = place.gone() => tracing::debug!("an admin connection makes room"),
+            }
         }
         Ok(Err(error)) => tracing::debug!(%error, "nothing came of an admin connection"),
         Err(_) => tracing::debug!("an admin connection said nothing, and is cut"),

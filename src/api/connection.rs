@@ -7,7 +7,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -20,16 +20,19 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, interval_at, sleep, timeout},
 };
 use tonic::{
     Status,
-    codegen::{Service, http},
+    codegen::{
+        Service,
+        http::{self, header::CONTENT_TYPE},
+    },
 };
 
 use super::{
-    callers::{Arrived, Caller, Callers},
+    callers::{Arrived, Caller, Callers, Who},
     reading::{Reading, ReadingRoom},
     refusal,
     services::Rpc,
@@ -77,9 +80,6 @@ pub(super) async fn converse<S, B>(
         // Dropped when the listener ends.
         _ = end.changed() => return,
     };
-    if !place.spoke() {
-        return;
-    }
     let activity = Arc::new(Activity::default());
     let entrance = Entrance {
         services: services(&limits),
@@ -89,24 +89,45 @@ pub(super) async fn converse<S, B>(
         peer,
     };
     let connection = http2(&limits).serve_connection(TokioIo::new(stream), entrance);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke");
+    let whole = async {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                }
+                return;
             }
-            return;
+            _ = end.changed() => {}
+            () = sleep(about(limits.connection_age)) => {}
+            () = idle(&activity, limits.idle_timeout) => {}
         }
-        _ = end.changed() => {}
-        () = sleep(about(limits.connection_age)) => {}
-        () = idle(&activity, limits.idle_timeout) => {}
+        // Whoever is there is told to take another connection, and what is under way goes on.
+        connection.as_mut().graceful_shutdown();
+        if timeout(limits.connection_grace, connection).await.is_err() {
+            tracing::debug!("a connection was asked to end long ago, and is cut");
+        }
+    };
+    tokio::select! {
+        biased;
+        () = whole => {}
+        () = has_to_go(&mut place, &activity) => {
+            tracing::debug!("a connection on which nobody is known makes room");
+        }
     }
-    // Whoever is there is told to take another connection, and what is under way goes on.
-    connection.as_mut().graceful_shutdown();
-    if timeout(limits.connection_grace, connection).await.is_err() {
-        tracing::debug!("a connection was asked to end long ago, and is cut");
+}
+
+/// Waits until a connection has to make room for others: never, once somebody is known on it.
+/// That it speaks HTTP/2 is no reason to stay, for anybody can say that.
+async fn has_to_go(place: &mut Place, activity: &Activity) {
+    tokio::select! {
+        biased;
+        () = activity.known.notified() => {}
+        () = place.gone() => return,
     }
-    drop(place);
+    if place.spoke() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn begin(handshake: Handshake, tls: Option<&Tls>) -> Result<(Stream, Peer), HandshakeError> {
@@ -161,6 +182,10 @@ struct Activity {
     /// RPCs under way: up to the last byte of their answers.
     open: AtomicUsize,
     begun: AtomicU64,
+    /// There was an RPC of somebody who is let in.
+    is_known: AtomicBool,
+    /// Told when there is the first of these.
+    known: Notify,
 }
 
 /// An RPC under way; over when it is dropped.
@@ -202,6 +227,10 @@ where
     fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
         let at = Instant::now();
         let who = self.house.callers.get().who(request.headers(), &self.peer);
+        if !matches!(who, Who::Stranger) && !self.activity.is_known.load(Relaxed) {
+            self.activity.is_known.store(true, Relaxed);
+            self.activity.known.notify_one();
+        }
         // Whatever else was begun is done, and its caller is told what came of it.
         let caller = who.caller().filter(|_| request.uri().path() == WATCH);
         let known = caller.map(|caller| Known::new(&self.house.callers, caller));
@@ -256,14 +285,15 @@ where
         let this = &mut *self;
         Pin::new(&mut this.answer).poll(context).map(|answer| {
             let (open, known) = (this.open.take(), this.known.take());
-            answer.map(|answer| answer.map(|body| Answer { body, known, _open: open }))
+            answer.map(|answer| answer.map(|body| Answer { body: Some(body), known, _open: open }))
         })
     }
 }
 
 /// An answer's body, under way until it is dropped.
 struct Answer<B> {
-    body: B,
+    /// None once it was ended early.
+    body: Option<B>,
     known: Option<Known>,
     _open: Option<Open>,
 }
@@ -276,21 +306,26 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Answer<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(context);
         // A stream may go on for long: what it would tell next is for those who may hear it then.
         let tells = matches!(&polled, Poll::Ready(Some(Ok(frame))) if frame.is_data());
         if tells && self.known.as_mut().is_some_and(|known| !known.is_still()) {
-            return Poll::Ready(Some(Err(refusal::unauthenticated())));
+            self.body = None;
+            let refused: http::Response<()> = refusal::unauthenticated().into_http();
+            let mut trailers = refused.into_parts().0.headers;
+            trailers.remove(CONTENT_TYPE);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 

@@ -32,6 +32,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a ledger may take to say whether it takes anything.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The most of a question, in bytes: a name.
+pub(super) const MAX_QUESTION_BYTES: usize = 4 * 1024;
 /// Those who may watch at the same time.
 const MAX_WATCHERS: usize = 1_024;
 
@@ -59,7 +61,8 @@ pub(crate) fn health(gateway: Gateway) -> (HealthServer<HealthApi>, Watchman) {
     let serving = watch::Sender::new(Arc::new(look(&gateway, false)));
     let places = Arc::new(Semaphore::new(MAX_WATCHERS));
     let api = HealthApi { serving: serving.subscribe(), places };
-    (HealthServer::new(api), Watchman { gateway, serving, told: None })
+    let server = HealthServer::new(api).max_decoding_message_size(MAX_QUESTION_BYTES);
+    (server, Watchman { gateway, serving, told: None })
 }
 
 fn look(gateway: &Gateway, ready: bool) -> Serving {

@@ -134,7 +134,8 @@ struct Rpc {
 impl Rpc {
     fn begin<B>(request: &Request<B>, metrics: Arc<Metrics>) -> Self {
         let (method, is_told) = method(request.uri().path());
-        let caller = caller_in(request.headers());
+        // A stranger decides nothing: neither what is recorded, nor into whose trace.
+        let caller = Arrived::is_known(request).then(|| caller_in(request.headers())).flatten();
         let trace = Trace::of_rpc(caller.as_ref());
         let mut span = match is_told {
             true => Span::serving(trace, caller.as_ref(), || method.into()),

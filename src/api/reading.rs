@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::PollSemaphore;
 use tonic::{Status, codegen::http};
 
-use super::{deadline, refusal};
+use super::{deadline, health, refusal};
 
 /// What is read of each request without asking for room: most are smaller.
 const SMALL: usize = 64 * 1024;
@@ -54,6 +54,8 @@ pub(super) struct Reading {
     /// Made only when something has to be waited for.
     timer: Option<Pin<Box<Sleep>>>,
     read: usize,
+    /// The most that is read: of what anybody may ask, no more than that takes.
+    most: usize,
     /// What was read and is not paid for yet, in units.
     owed: u32,
     room: ReadingRoom,
@@ -74,11 +76,16 @@ impl Reading {
             Some(given) if given < limit => Until::Deadline(at + given),
             _ => Until::Limit(at + limit, limit),
         };
+        let most = match request.uri().path().starts_with("/grpc.health.") {
+            true => 2 * health::MAX_QUESTION_BYTES,
+            false => usize::MAX,
+        };
         request.map(|body| Self {
             body,
             until,
             timer: None,
             read: 0,
+            most,
             owed: 0,
             room,
             paid: None,
@@ -140,13 +147,19 @@ impl Body for Reading {
             return this.poll_late(context).map(|late| Some(Err(late)));
         }
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
+            // The caller has gone, which ends the RPC as a whole: it is no answer of the gateway's.
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {
+                return this.poll_late(context).map(|late| Some(Err(late)));
+            }
             Poll::Ready(frame) => frame,
-            Poll::Pending => return this.poll_late(context).map(|late| Some(Err(late))),
         };
         if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref))
             && let Some(data) = data
         {
             this.read += data.len();
+            if this.read > this.most {
+                return Poll::Ready(Some(Err(Status::out_of_range("a question is not that long"))));
+            }
             if this.read > SMALL {
                 let units = data.len().div_ceil(UNIT);
                 this.owed = this.owed.saturating_add(u32::try_from(units).unwrap_or(u32::MAX));

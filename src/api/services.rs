@@ -6,6 +6,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
 use tonic::{
     Status,
     body::Body,
@@ -33,6 +35,10 @@ pub(super) type Rpc = http::Request<Reading>;
 /// Its answer, to come.
 pub(super) type Answer = BoxFuture<http::Response<Body>, Infallible>;
 
+/// What one connection may ask about health at a time while nobody knows whose it is: as much as
+/// on the admin listener. More of what anybody may ask is what takes memory.
+const MAX_STRANGERS: usize = 32;
+
 /// All services of a gateway; `H` is health. Cloning it is cheap.
 #[derive(Debug)]
 pub(super) struct Services<H>(Arc<Inner<H>>);
@@ -44,6 +50,8 @@ struct Inner<H> {
     health: H,
     reflection: Reflection<false>,
     reflection_alpha: Reflection<true>,
+    /// Of one connection.
+    strangers: Arc<Semaphore>,
 }
 
 impl<H> Clone for Services<H> {
@@ -60,10 +68,12 @@ impl<H: Clone> Services<H> {
         let calls = CallServiceServer::new(CallApi::new(gateway))
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (reflection, reflection_alpha) = reflection::both();
-        Self(Arc::new(Inner { calls, suppressions, health, reflection, reflection_alpha }))
+        let strangers = Arc::new(Semaphore::new(MAX_STRANGERS));
+        let inner = Inner { calls, suppressions, health, reflection, reflection_alpha, strangers };
+        Self(Arc::new(inner))
     }
 
-    /// The same, which take requests of so many bytes.
+    /// The same for one connection, which take requests of so many bytes.
     pub(super) fn taking(&self, request_bytes: usize) -> Self {
         let inner = &*self.0;
         Self(Arc::new(Inner {
@@ -72,6 +82,7 @@ impl<H: Clone> Services<H> {
             health: inner.health.clone(),
             reflection: inner.reflection.clone(),
             reflection_alpha: inner.reflection_alpha.clone(),
+            strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
         }))
     }
 }
@@ -96,7 +107,23 @@ where
         let service = service.map_or("", |(service, _)| service);
         // Whoever runs a gateway asks for its health, and has no token.
         if service == H::NAME {
-            return self.0.health.clone().call(rpc);
+            if Arrived::is_known(&rpc) {
+                return self.0.health.clone().call(rpc);
+            }
+            let Ok(place) = Arc::clone(&self.0.strangers).try_acquire_owned() else {
+                return refuse(Status::resource_exhausted("too much is asked at a time"));
+            };
+            let answer = self.0.health.clone().call(rpc);
+            return Box::pin(async move {
+                // Given back when the answer is over, however that is read.
+                let held = answer.await?.map(|body| {
+                    Body::new(body.map_frame(move |frame| {
+                        let _place = &place;
+                        frame
+                    }))
+                });
+                Ok(held)
+            });
         }
         if !Arrived::is_known(&rpc) {
             return refuse(refusal::unauthenticated());

@@ -154,6 +154,11 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     })
 }
 
+/// Whether it says who can reach the API, and how it is made sure of.
+fn is_of_the_listener(key: &str) -> bool {
+    key.starts_with("server.listen") || key.starts_with("server.tls")
+}
+
 fn longest_exchange(config: &Config) -> Duration {
     let longest = config.vendors.values().map(|vendor| vendor.link.timeout).max();
     // A token may have to be fetched before, and all once more after a refusal.
@@ -255,7 +260,11 @@ impl Running {
             self.edge.limits.set(limits.clone());
             server.limits = limits;
         }
-        if self.callers != config.callers {
+        // The configuration may know nobody only where it listens from the next start on.
+        let is_elsewhere = changes.pending.iter().any(|key| is_of_the_listener(key));
+        if self.callers != config.callers && config.callers.is_empty() && is_elsewhere {
+            changes.pending.push("callers");
+        } else if self.callers != config.callers {
             changes.settings.push("callers");
             self.edge.callers.set(Callers::new(&config.callers));
             self.callers = config.callers.clone();

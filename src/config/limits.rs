@@ -16,7 +16,7 @@ const MIB: u32 = 1_024 * KIB;
 /// What one listener for gRPC takes, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections. Of one too many, the oldest that has not said anything yet has to go; if
+    /// Connections. Of one too many, the oldest on which nobody is known yet has to go; if
     /// there is none, the new one.
     pub connections: u32,
     /// Connections of one address (of a /64 in IPv6); none means no limit but the one above.

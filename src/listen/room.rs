@@ -14,7 +14,7 @@ use super::Origin;
 pub enum Full {
     /// It waits to be taken, until another one ends.
     Waits,
-    /// The oldest that has not said anything yet makes room for it; if all have, it is refused.
+    /// The oldest that has not said who it is makes room for it; if all have, it is refused.
     Refused,
 }
 
@@ -34,7 +34,7 @@ struct State {
     next: u64,
     taken: usize,
     by_peer: HashMap<Origin, usize>,
-    /// Those that have not said anything yet, oldest first, and how they are told to go.
+    /// Those that have not said who they are, oldest first, and how they are told to go.
     silent: BTreeMap<u64, Silent>,
 }
 

@@ -7,7 +7,9 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest,
 };
 
-use crate::house::{Client, House, reason};
+use dialplane::config::Config;
+
+use crate::house::{Client, House, certificates, reason, text};
 
 const TOKEN: &str = "0123456789abcdef";
 const OTHER: &str = "fedcba9876543210";
@@ -95,5 +97,17 @@ async fn who_is_asked_for_both_has_to_show_both() {
         let expected = route.map(|route| vec![route.to_owned()]);
         assert_eq!(routes.ok(), expected, "{file}, {token}");
     }
+    house.end().await;
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_where_it_listens_still_because_it_will_listen_elsewhere() {
+    let mut house = House::with("", &format!("[callers.a]\ntoken = \"{TOKEN}\"")).await;
+    let text = text("listen = \"unix:/nowhere/grpc.sock\"", "", "http://127.0.0.1:9");
+    let config = Config::parse(&text, &certificates(), &|_| None).unwrap();
+    let changes = house.running.reload(&config).await.unwrap();
+    assert_eq!(changes.pending, ["server.listen", "callers"]);
+    refused(&mut house.caller().await).await;
+    assert!(house.caller_with(TOKEN).await.is_served().await);
     house.end().await;
 }

@@ -313,3 +313,18 @@ async fn no_request_is_taken_that_there_is_no_room_to_read() {
     assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
     house.end().await;
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("precious");
+    std::fs::write(&path, "kept").unwrap();
+    let listen = dialplane::config::Listen::Unix(path.clone());
+    assert!(dialplane::api::Bound::new(&listen).await.is_err());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
+    // What a run that was killed has left is taken.
+    let left = folder.path().join("left");
+    drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
+    assert!(left.exists());
+    dialplane::api::Bound::new(&dialplane::config::Listen::Unix(left)).await.unwrap();
+}

@@ -12,6 +12,7 @@ mod lives;
 mod mistakes;
 mod reloads;
 mod scopes;
+mod strangers;
 #[path = "../gateway/harness/stub.rs"]
 #[allow(dead_code, reason = "the gateway's tests need more of it")]
 mod stub;

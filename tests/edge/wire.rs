@@ -36,6 +36,7 @@ pub struct Wire {
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub payload: Vec<u8>,
 }
 
@@ -76,12 +77,13 @@ impl Wire {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let mut payload = vec![0; length];
         soon("a frame", self.stream.read_exact(&mut payload)).await.ok()?;
-        let (kind, is_answer) = (head[3], head[4] & ACK != 0);
+        let (kind, flags) = (head[3], head[4]);
+        let is_answer = flags & ACK != 0;
         if matches!(kind, SETTINGS | PING) && !is_answer && !self.deaf {
             let answer = if kind == PING { payload.as_slice() } else { &[] };
             self.write(&frame(kind, ACK, 0, answer)).await;
         }
-        Some(Frame { kind, payload })
+        Some(Frame { kind, flags, payload })
     }
 
     /// Waits until the connection has ended; the code that it ended with, if it told one.

@@ -156,9 +156,27 @@ async fn connections_are_bounded() {
     first.read_exact(&mut byte).await.unwrap();
     let mut second = TcpStream::connect(address).await.unwrap();
     second.write_all(question).await.unwrap();
-    assert!(second.try_read(&mut byte).is_err(), "it waits for the first one to go");
-    drop(first);
     second.read_exact(&mut byte).await.unwrap();
+    let mut rest = Vec::new();
+    first.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"ok\n"), "the oldest had its answer, and is cut");
     drop((second, stop));
     server.await.unwrap();
+}
+
+#[tokio::test]
+async fn probes_are_answered_while_others_say_nothing() {
+    let house = House::start().await;
+    let mut silent = Vec::new();
+    for said in [&b""[..], b"G", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        for _ in 0..64 {
+            let mut stream = TcpStream::connect(house.admin()).await.unwrap();
+            let _ = stream.write_all(said).await;
+            silent.push(stream);
+        }
+        let answer = get(house.admin(), "/livez");
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(10), answer).await;
+        assert_eq!(answer.expect("not in time").status, 200);
+    }
+    house.stop().await;
 }

@@ -84,3 +84,21 @@ async fn lines_can_be_turned_off() {
     assert_eq!(log.last().unwrap()["message"], "stopped");
     stub.stop().await;
 }
+
+#[tokio::test]
+async fn a_stranger_decides_nothing_about_traces() {
+    let stub = Stub::start(takes).await;
+    let collector = Collector::grpc().await;
+    let mut variables = collector.variables("grpc");
+    variables.push(("OTEL_TRACES_SAMPLER", "parentbased_always_off".to_owned()));
+    let callers = "[callers.a]\ntoken = \"0123456789abcdef\"\n";
+    let mut house = House::start(&(text(stub.address, "") + callers), &variables).await;
+    house.place("mobtexting", "+919812345600", Some(CALLER)).await.unwrap_err();
+    assert!(house.end().await.success());
+    let log = house.log();
+    let line = log.iter().find(|line| line["target"] == "dialplane::access").unwrap();
+    assert_eq!(line["code"], "UNAUTHENTICATED");
+    assert_ne!(line["trace_id"], CALLERS_TRACE);
+    assert!(collector.spans().is_empty());
+    stub.stop().await;
+}
