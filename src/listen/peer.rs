@@ -37,7 +37,7 @@ impl Origin {
 }
 
 /// Where somebody is, and what a verified client certificate says of its owner: its DNS names,
-/// its URIs and its common names. Without a certificate there are none.
+/// its URIs, or, without any, its common names. Without a certificate there are none.
 #[derive(Clone, Default)]
 pub struct Peer {
     names: Arc<[String]>,
@@ -56,7 +56,11 @@ impl Peer {
         let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Self::default() };
         let mut names: Vec<String> = certificate.valid_dns_names().map(str::to_owned).collect();
         names.extend(certificate.valid_uri_names().map(str::to_owned));
-        names.extend(common_names(certificate.subject()));
+        // Where there are others it is no name, but what somebody typed: authorities look at
+        // these alone.
+        if names.is_empty() {
+            names.extend(common_names(certificate.subject()));
+        }
         Self { names: names.into(), address: None }
     }
 

@@ -23,6 +23,8 @@ use super::otlp::Environment;
 
 /// More spans than that wait for nobody, whatever is configured: each takes a kilobyte.
 const MAX_QUEUE: usize = 1 << 20;
+/// No span waits for longer, and no export, in milliseconds: an hour.
+const LONGEST_DELAY: usize = 3_600_000;
 /// How often at most it is told that spans are lost.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -64,8 +66,8 @@ impl Limits {
         let millis = |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX));
         let queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, 1).min(MAX_QUEUE);
         Self {
-            delay: millis(number("OTEL_BSP_SCHEDULE_DELAY", 5_000, 0)),
-            export: millis(number("OTEL_BSP_EXPORT_TIMEOUT", 30_000, 1)),
+            delay: millis(number("OTEL_BSP_SCHEDULE_DELAY", 5_000, 0).min(LONGEST_DELAY)),
+            export: millis(number("OTEL_BSP_EXPORT_TIMEOUT", 30_000, 1).min(LONGEST_DELAY)),
             queue,
             batch: number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, 1).min(queue),
         }

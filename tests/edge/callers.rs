@@ -63,7 +63,7 @@ async fn a_certificate_is_known_by_any_of_its_names() {
     for (name, file, other) in [
         ("billing.example.test", "billing", "reports"),
         ("spiffe://example.test/billing", "billing", "reports"),
-        ("billing", "billing", "reports"),
+        // Its only one.
         ("reports", "reports", "billing"),
     ] {
         let callers = format!("[callers.a]\ncertificate = \"{name}\"");
@@ -73,12 +73,16 @@ async fn a_certificate_is_known_by_any_of_its_names() {
         refused(&mut house.caller_over_tls(Some(other), "").await.unwrap()).await;
         house.end().await;
     }
+    // What authorities don't look at where they gave it other names is none.
+    let house = House::with(MUTUAL, "[callers.a]\ncertificate = \"billing\"").await;
+    refused(&mut house.caller_over_tls(Some("billing"), "").await.unwrap()).await;
+    house.end().await;
 }
 
 #[tokio::test]
 async fn who_is_asked_for_both_has_to_show_both() {
     let callers = format!(
-        "[callers.both]\ntoken = \"{TOKEN}\"\ncertificate = \"billing\"\nroutes = [\"alpha\"]\n\
+        "[callers.both]\ntoken = \"{TOKEN}\"\ncertificate = \"billing.example.test\"\nroutes = [\"alpha\"]\n\
          [callers.reports]\ncertificate = \"reports\"\nroutes = [\"beta\"]\n\
          [callers.other]\ntoken = \"{OTHER}\"\nroutes = [\"default\"]"
     );

@@ -35,9 +35,12 @@ pub fn copy(url: &str, to: &Path) -> Result<u64, LedgerError> {
     let from = existing(url)?;
     let failed =
         |reason: String| LedgerError::Failed(format!("no copy at {}: {reason}", to.display()));
+    // A path, never one of SQLite's special names.
+    let to = &std::path::absolute(to).map_err(|error| failed(error.to_string()))?;
     let Some(name) = to.to_str() else { return Err(failed("its name is no text".to_owned())) };
     let ledger = open::looker(&from)?;
-    if to.exists() {
+    // A link that leads nowhere is there as well.
+    if to.symlink_metadata().is_ok() {
         return Err(failed("there is a file already".to_owned()));
     }
     // Before the numbers are in it: nobody but its owner reads it.

@@ -108,6 +108,9 @@ enum Lost {
     TooLate,
 }
 
+/// Nothing takes longer, and no pause is: a time beyond it has no end that a clock knows.
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+
 impl Exporter {
     fn read(
         environment: Environment<'_>,
@@ -117,7 +120,7 @@ impl Exporter {
         let mut time = |name: &str, fallback: Duration| {
             let Some(text) = environment(name) else { return fallback };
             match text.trim().parse().ok().filter(|ms| *ms > 0) {
-                Some(ms) => Duration::from_millis(ms),
+                Some(ms) => Duration::from_millis(ms).min(LONGEST),
                 None => {
                     mistakes
                         .push(format!("{name} is no number of milliseconds; it is {fallback:?}"));

@@ -23,6 +23,8 @@ pub fn environment(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
+/// No time-out is longer, in milliseconds: an hour.
+const LONGEST_MS: u64 = 3_600_000;
 /// How long one export may take if nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -134,7 +136,8 @@ impl Target {
             },
         };
         let timeout = look("TIMEOUT").map_or(Some(TIMEOUT), |(name, value, _)| {
-            let read = value.trim().parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis);
+            let read = value.trim().parse().ok().filter(|ms| *ms > 0);
+            let read = read.map(|ms: u64| Duration::from_millis(ms.min(LONGEST_MS)));
             if read.is_none() {
                 mistakes.push(format!("{name} is no number of milliseconds; it is 10 s"));
             }
