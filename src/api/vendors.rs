@@ -62,7 +62,9 @@ fn vendor(account: &Account) -> Vendor {
             last_error_time: last_error_time.map(render::timestamp),
             last_success_time: health.last_success.map(render::timestamp),
             in_flight: account.in_flight(),
-            pace_left: None,
+            pace_left: account.pace_left().map(|left| u32::try_from(left).unwrap_or(u32::MAX)),
+            waiting_calls: count(account.waiting_calls()),
+            rest: account.rest().and_then(|rest| rest.try_into().ok()),
         }),
     }
 }

@@ -256,6 +256,26 @@ impl Account {
         self.max_in_flight.saturating_sub(free)
     }
 
+    /// How many calls may go now, as many in each request as it takes; none where nothing limits
+    /// them.
+    pub fn pace_left(&self) -> Option<u64> {
+        let left = self.pace.left(Instant::now());
+        let most = u64::try_from(self.max_batch).unwrap_or(u64::MAX);
+        let in_requests = left.requests.map(|requests| requests.saturating_mul(most));
+        let left_now = [left.calls, in_requests].into_iter().flatten().min();
+        if left.rest.is_zero() { left_now } else { left_now.and(Some(0)) }
+    }
+
+    /// For how long it wants to be left alone; none if it does not.
+    pub fn rest(&self) -> Option<Duration> {
+        Some(self.pace.left(Instant::now()).rest).filter(|rest| !rest.is_zero())
+    }
+
+    /// How many calls wait for their turn.
+    pub fn waiting_calls(&self) -> usize {
+        self.lane.waiting(Instant::now()).0
+    }
+
     /// The most calls of one exchange.
     pub(super) fn max_batch(&self) -> usize {
         self.max_batch

@@ -351,3 +351,30 @@ async fn the_refusal_tells_the_quota_and_the_exact_wait() {
     assert!((50..=60).contains(&wait), "{wait}");
     gateway.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_the_pace_is_told() {
+    let line = Canned::new(|_, body| takes_all(body));
+    let keys = "rate = { calls = 10, requests = 3, per = \"1m\" }\nbatch.max_delay = 0";
+    let house = Still::new(&text(&[("phonon-multicast", "one", keys)]), &[("one", &line)]);
+    let left = || {
+        let configured = house.gateway.configured();
+        let account = configured.accounts().next().unwrap();
+        (account.pace_left(), account.waiting_calls(), account.rest())
+    };
+    assert_eq!(left(), (Some(10), 0, None));
+    place_all(&house.gateway, vec![number(1), number(2), number(3), number(4)]).await;
+    assert_eq!(left(), (Some(6), 0, None));
+    for n in 5..7 {
+        place_all(&house.gateway, vec![number(n)]).await;
+    }
+    assert_eq!(left(), (Some(0), 0, None), "three requests are all it takes");
+    let waits = tokio::spawn({
+        let gateway = house.gateway.clone();
+        async move { place_all(&gateway, vec![number(7), number(8)]).await }
+    });
+    sleep(SECOND).await;
+    assert_eq!(left(), (Some(0), 2, None));
+    waits.await.unwrap();
+    assert_eq!(left(), (Some(8), 0, None));
+}
