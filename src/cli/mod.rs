@@ -13,10 +13,12 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::telemetry::{self, LogFormat};
 
+mod calls;
 mod check;
 mod client;
 mod dev;
 mod health;
+mod json;
 mod ledger;
 mod run;
 mod sandbox;
@@ -60,6 +62,16 @@ enum Command {
     },
     /// Runs the simulated vendors alone, for other programs' tests.
     Sandbox(sandbox::Arguments),
+    /// Places calls.
+    Call(Box<calls::place::Arguments>),
+    /// Shows what is known of calls.
+    Results(calls::results::Arguments),
+    /// Shows every change of calls as it comes, until all that are named are over.
+    Watch(calls::watch::Arguments),
+    /// Takes back calls that no vendor has yet.
+    Cancel(calls::cancel::Arguments),
+    /// Shows the configured vendors and routes, and how they are.
+    Vendors(calls::vendors::Arguments),
     /// Keeps the list of numbers that must not be called, in a running gateway.
     #[command(subcommand)]
     Suppress(suppress::Action),
@@ -94,6 +106,11 @@ impl Cli {
             Command::Serve { config } => serve::run(&config).await,
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
+            Command::Call(arguments) => ended(calls::place::run(&arguments).await),
+            Command::Results(arguments) => ended(calls::results::run(&arguments).await),
+            Command::Watch(arguments) => ended(calls::watch::run(&arguments).await),
+            Command::Cancel(arguments) => ended(calls::cancel::run(&arguments).await),
+            Command::Vendors(arguments) => ended(calls::vendors::run(&arguments).await),
             Command::Suppress(action) => suppress::run(action).await,
             Command::Ledger(action) => ledger::run(action).await,
             Command::Health(arguments) => health::run(arguments).await,
@@ -114,6 +131,14 @@ fn say(line: impl Display) {
 fn fail(error: impl Display, code: u8) -> ExitCode {
     let _ = writeln!(io::stderr().lock(), "dialplane: {error}");
     ExitCode::from(code)
+}
+
+/// The exit code of a client's command.
+fn ended(ended: Result<u8, client::Failed>) -> ExitCode {
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(failed) => fail(&failed, failed.code()),
+    }
 }
 
 /// Waits until the process is asked to end: Ctrl-C, or a supervisor's SIGTERM.
