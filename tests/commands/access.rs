@@ -74,10 +74,13 @@ async fn certificates_and_tokens_are_shown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_not_there_is_said_to_be_so() {
-    for line in ["vendors", "results x", "cancel x", "watch x", "call +919900000100", "suppress list"] {
+    for line in
+        ["vendors", "results x", "cancel x", "watch x", "call +919900000100", "suppress list"]
+    {
         run("http://127.0.0.1:1", line, &[], "").failed(4, "is \"dialplane serve\" running there?");
     }
     run("nonsense", "vendors", &[], "").failed(2, "expected http://HOST:PORT");
-    run("http://127.0.0.1:1", "vendors", &["--ca", "@ca.pem"], "").failed(2, "--ca is for https://");
+    run("http://127.0.0.1:1", "vendors", &["--ca", "@ca.pem"], "")
+        .failed(2, "--ca is for https://");
     run("http://127.0.0.1:1", "vendors", &["--timeout", "5"], "").failed(2, "--timeout");
 }

@@ -22,13 +22,8 @@ pub struct House {
 
 impl House {
     pub async fn open() -> Self {
-        Self::with("").await
-    }
-
-    /// The same with more sections.
-    pub async fn with(sections: &str) -> Self {
         let sandbox = Sandbox::start(Options::default()).await.unwrap();
-        let text = six_systems(&sandbox, "20s") + sections;
+        let text = six_systems(&sandbox, "20s");
         let gateway = Gateway::start(&text).await;
         let Listen::Tcp(address) = gateway.running.address().clone() else { panic!("not TCP") };
         Self { sandbox, gateway, address }

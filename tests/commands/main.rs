@@ -5,7 +5,7 @@
 
 mod access;
 mod calls;
-#[allow(dead_code, reason = "the gateway's tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the gateway's tests need more of it")]
 #[path = "../gateway/harness/mod.rs"]
 mod harness;
 mod house;

@@ -61,7 +61,9 @@ fn why_not(call: &Call) -> String {
     let state = short(call.state());
     match call.state() {
         CallState::Dispatching => {
-            format!("not taken back, for it is being handed over ({state}); cancel it again if it comes back")
+            format!(
+                "not taken back, for it is being handed over ({state}); cancel it again if it comes back"
+            )
         }
         _ if super::is_over(call) => format!("is over ({state})"),
         _ => format!("not taken back, for the vendor has it ({state})"),

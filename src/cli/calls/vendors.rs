@@ -37,14 +37,12 @@ pub(in crate::cli) async fn run(Arguments { how }: &Arguments) -> Result<u8, Fai
 /// told by its only field.
 fn objects(out: &mut Out, answer: ListVendorsResponse) {
     let ListVendorsResponse { vendors, routes } = answer;
-    let vendors = vendors.into_iter().map(|vendor| ListVendorsResponse {
-        vendors: vec![vendor],
-        routes: Vec::new(),
-    });
-    let routes = routes.into_iter().map(|route| ListVendorsResponse {
-        vendors: Vec::new(),
-        routes: vec![route],
-    });
+    let vendors = vendors
+        .into_iter()
+        .map(|vendor| ListVendorsResponse { vendors: vec![vendor], routes: Vec::new() });
+    let routes = routes
+        .into_iter()
+        .map(|route| ListVendorsResponse { vendors: Vec::new(), routes: vec![route] });
     for one in vendors.chain(routes) {
         let _ = out.show(&one, "", |_| String::new());
     }
@@ -55,8 +53,15 @@ fn tables(answer: &ListVendorsResponse) -> Vec<String> {
     let mut vendors: Vec<Vec<String>> =
         vec![heading(&["VENDOR", "KIND", "ORDERS", "PACE LEFT", "UNDER WAY", "LAST ERROR"])];
     vendors.extend(answer.vendors.iter().map(vendor));
-    let mut routes: Vec<Vec<String>> =
-        vec![heading(&["ROUTE", "VENDORS", "SCRIPT", "CALLER ID", "QUEUE", "SCHEDULED BY", "HOURS"])];
+    let mut routes: Vec<Vec<String>> = vec![heading(&[
+        "ROUTE",
+        "VENDORS",
+        "SCRIPT",
+        "CALLER ID",
+        "QUEUE",
+        "SCHEDULED BY",
+        "HOURS",
+    ])];
     routes.extend(answer.routes.iter().map(route));
     let mut lines = table::columns(&vendors);
     lines.push(String::new());

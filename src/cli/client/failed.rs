@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{RpcStatusExt, pb};
 
 use super::wait_of;
-use crate::{cli::WRONG_INPUT, config::show_duration};
+use crate::{api::DOMAIN, cli::WRONG_INPUT, config::show_duration};
 
 /// Exit code of a command that was refused or failed.
 pub(in crate::cli) const FAILED: u8 = 1;
@@ -101,7 +101,7 @@ pub(in crate::cli) fn words(status: &pb::Status) -> String {
     }
     if let Some(info) = status.get_details_error_info() {
         let of = |key: &str| info.metadata.get(key).filter(|value| !value.is_empty());
-        if let Some(vendor) = of("vendor") {
+        if let Some(vendor) = of("vendor").filter(|_| info.domain != DOMAIN) {
             let said = |words: &str, key: &str| {
                 of(key).map_or_else(String::new, |value| format!("{words}{value}"))
             };

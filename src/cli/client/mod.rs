@@ -106,9 +106,8 @@ impl Server {
                  such as http://127.0.0.1:50051"
             )));
         }
-        let wrong = |error: &dyn std::fmt::Display| {
-            Failed::input(format!("--server {server}: {error}"))
-        };
+        let wrong =
+            |error: &dyn std::fmt::Display| Failed::input(format!("--server {server}: {error}"));
         let shows = Shows(self.token(std::env::var(TOKEN).ok())?);
         let endpoint = Endpoint::from_shared(server.clone()).map_err(|error| wrong(&error))?;
         let endpoint = endpoint
@@ -130,8 +129,9 @@ impl Server {
         };
         let channel = channel.map_err(|error| {
             let why = causes(&error);
-            let message =
-                format!("no gateway answers at {server}{why}; is \"dialplane serve\" running there?");
+            let message = format!(
+                "no gateway answers at {server}{why}; is \"dialplane serve\" running there?"
+            );
             Failed::new(message, NOT_REACHED)
         })?;
         Ok(InterceptedService::new(channel, shows))
@@ -153,7 +153,8 @@ impl Server {
 
     /// Whoever names certificates means them to be used.
     fn no_tls(&self) -> Result<(), Failed> {
-        let named = [("--ca", &self.ca), ("--certificate", &self.certificate), ("--key", &self.key)];
+        let named =
+            [("--ca", &self.ca), ("--certificate", &self.certificate), ("--key", &self.key)];
         match named.iter().find(|(_, file)| file.is_some()) {
             Some((name, _)) => Err(Failed::input(format!(
                 "{name} is for https://, and --server {} is not",

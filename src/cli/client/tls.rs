@@ -58,9 +58,7 @@ fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>,
     let found: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<_, _>>);
     match found {
-        Ok(found) if found.is_empty() => {
-            Err(said(name, file, &"has no certificate in PEM"))
-        }
+        Ok(found) if found.is_empty() => Err(said(name, file, &"has no certificate in PEM")),
         Ok(found) => Ok(found),
         Err(error) => Err(said(name, file, &error)),
     }

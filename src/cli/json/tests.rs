@@ -40,7 +40,10 @@ fn a_call_is_written_as_protobuf_writes_it() {
                 any("x.Unknown", &info.clone()),
             ],
         }),
-        attempts: vec![CallAttempt { talk_duration: Some(Duration::default()), ..Default::default() }],
+        attempts: vec![CallAttempt {
+            talk_duration: Some(Duration::default()),
+            ..Default::default()
+        }],
         vendor_data: Some(Struct {
             fields: BTreeMap::from([
                 ("charge".into(), value(Kind::NumberValue(1.5))),

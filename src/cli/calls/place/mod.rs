@@ -116,8 +116,9 @@ fn refused(status: Status, request_id: &str, out: &mut Out) -> Failed {
     }
     let failed = Failed::from(status);
     match failed.code() {
-        NOT_REACHED if !request_id.is_empty() => failed
-            .and(format!("repeat it with --request-id {request_id}: that calls nobody twice")),
+        NOT_REACHED if !request_id.is_empty() => {
+            failed.and(format!("repeat it with --request-id {request_id}: that calls nobody twice"))
+        }
         _ => failed,
     }
 }
@@ -125,8 +126,11 @@ fn refused(status: Status, request_id: &str, out: &mut Out) -> Failed {
 /// The answer that an error holds when all calls of a request failed.
 fn packed(status: &Status) -> CreateCallsResponse {
     let details = pb::Status::decode(status.details()).unwrap_or_default().details;
-    let packed = details.iter().find(|any| any.type_url.ends_with("dialplane.v1.CreateCallsResponse"));
-    packed.and_then(|any| CreateCallsResponse::decode(any.value.as_slice()).ok()).unwrap_or_default()
+    let packed =
+        details.iter().find(|any| any.type_url.ends_with("dialplane.v1.CreateCallsResponse"));
+    packed
+        .and_then(|any| CreateCallsResponse::decode(any.value.as_slice()).ok())
+        .unwrap_or_default()
 }
 
 /// Shows every change, to the end.
@@ -146,7 +150,9 @@ async fn follow(
     let followed = followed.await;
     let calls: Vec<_> = last.into_values().collect();
     tell_errors(&calls);
-    followed.map_err(|failed| failed.and(format!("go on: dialplane watch --request-id {request_id}")))?;
+    followed.map_err(|failed| {
+        failed.and(format!("go on: dialplane watch --request-id {request_id}"))
+    })?;
     Ok(code(!calls.iter().any(is_refused)))
 }
 
@@ -233,7 +239,8 @@ mod tests {
     }
 
     fn calls(line: &str) -> Result<Vec<CallSpec>, String> {
-        let line = Line::try_parse_from(format!("x {line}").split(' ')).map_err(|e| e.to_string())?;
+        let line =
+            Line::try_parse_from(format!("x {line}").split(' ')).map_err(|e| e.to_string())?;
         assert!(!format!("{:?}", line.arguments).contains("9900"));
         line.arguments.calls().map_err(|failed| failed.to_string())
     }
@@ -247,8 +254,14 @@ mod tests {
         );
         let calls = calls.unwrap();
         assert_eq!(calls.len(), 2);
-        assert_eq!((calls[0].to[0].as_str(), calls[0].client_reference.as_str()), ("+919900000001", "a"));
-        assert_eq!((calls[1].to[0].as_str(), calls[1].client_reference.as_str()), ("+919900000002", "b"));
+        assert_eq!(
+            (calls[0].to[0].as_str(), calls[0].client_reference.as_str()),
+            ("+919900000001", "a")
+        );
+        assert_eq!(
+            (calls[1].to[0].as_str(), calls[1].client_reference.as_str()),
+            ("+919900000002", "b")
+        );
         let call = &calls[1];
         assert_eq!((call.variables["x"].as_str(), call.variables["y"].as_str()), ("1=2", ""));
         assert_eq!(call.start_time.unwrap().seconds, 1_893_436_200);
@@ -271,8 +284,12 @@ mod tests {
         assert!(error.contains("--alternate"), "{error}");
         let error = calls("0990 +919900000001 x").unwrap_err();
         assert!(error.contains("number 1: ") && error.contains("\nnumber 3: "), "{error}");
-        assert!(calls("+919900000001 --reference a --reference b").unwrap_err().contains("2 times"));
-        for wrong in ["--var x", "--label =x", "--at tomorrow", "--flow a --audio b", "--var x=1 --var x=2"] {
+        assert!(
+            calls("+919900000001 --reference a --reference b").unwrap_err().contains("2 times")
+        );
+        for wrong in
+            ["--var x", "--label =x", "--at tomorrow", "--flow a --audio b", "--var x=1 --var x=2"]
+        {
             let error = calls(&format!("+919900000001 {wrong}")).unwrap_err();
             let name = wrong.split(' ').next().unwrap();
             assert!(error.contains(name), "{wrong}: {error}");
