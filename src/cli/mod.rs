@@ -63,14 +63,19 @@ enum Command {
     /// Runs the simulated vendors alone, for other programs' tests.
     Sandbox(sandbox::Arguments),
     /// Places calls.
+    #[command(after_help = EXIT_CODES)]
     Call(Box<calls::place::Arguments>),
     /// Shows what is known of calls.
+    #[command(after_help = EXIT_CODES)]
     Results(calls::results::Arguments),
     /// Shows every change of calls as it comes, until all that are named are over.
+    #[command(after_help = EXIT_CODES)]
     Watch(calls::watch::Arguments),
     /// Takes back calls that no vendor has yet.
+    #[command(after_help = EXIT_CODES)]
     Cancel(calls::cancel::Arguments),
     /// Shows the configured vendors and routes, and how they are.
+    #[command(after_help = EXIT_CODES)]
     Vendors(calls::vendors::Arguments),
     /// Keeps the list of numbers that must not be called, in a running gateway.
     #[command(subcommand)]
@@ -87,6 +92,10 @@ enum Command {
         config: PathBuf,
     },
 }
+
+/// How the client's commands end; docs/cli.md says more.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or failed, 2 wrong input, 3 done but not for \
+                          all calls, 4 the gateway was not reached or says to come again.";
 
 /// Exit code of a command that was given something wrong.
 const WRONG_INPUT: u8 = 2;
