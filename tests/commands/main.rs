@@ -9,4 +9,5 @@ mod calls;
 #[path = "../gateway/harness/mod.rs"]
 mod harness;
 mod house;
+mod lists;
 mod watching;

@@ -87,6 +87,24 @@ impl Asked {
         Ok(Some(missing))
     }
 
+    /// All of its calls, without a word about them.
+    pub(in crate::cli) async fn quietly(
+        &self,
+        how: &How,
+        client: &mut Client,
+        calls: &mut Vec<Call>,
+    ) -> Result<(), Failed> {
+        let mut request = self.request();
+        loop {
+            let page = how.ask(request.clone(), async |r| client.get_call_results(r).await).await?;
+            calls.extend(page.calls);
+            if page.next_page_token.is_empty() {
+                return Ok(());
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
     /// Whether all of it is there and over.
     pub(in crate::cli) async fn are_all_over(
         &self,

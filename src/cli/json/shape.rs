@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prost::Message;
 use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet, MessageOptions,
     field_descriptor_proto::{Label, Type},
 };
 
@@ -90,7 +90,7 @@ impl Shapes {
             self.enums(&name, &message.enum_type);
             let shape = Shape {
                 fields: message.field.iter().map(field).collect(),
-                is_map_entry: message.options.as_ref().is_some_and(|o| o.map_entry()),
+                is_map_entry: message.options.as_ref().is_some_and(MessageOptions::map_entry),
             };
             self.messages(&name, message.nested_type);
             self.messages.insert(name, shape);

@@ -16,8 +16,10 @@ use crate::{
 };
 
 mod given;
+mod list;
 
 use given::Given;
+use list::List;
 
 /// Errors of calls that are told in full.
 const SHOWN: usize = 10;
@@ -26,7 +28,7 @@ const SHOWN: usize = 10;
 #[derive(Args)]
 pub(in crate::cli) struct Arguments {
     /// Whom to call: an E.164 number such as +919900000001. Each is a call of its own.
-    #[arg(value_name = "NUMBER", required = true)]
+    #[arg(value_name = "NUMBER", required_unless_present = "csv")]
     numbers: Vec<String>,
     /// Another number of the same person, tried when the one before does not connect; of a
     /// single NUMBER. May be given several times.
@@ -54,6 +56,8 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, conflicts_with = "validate_only")]
     watch: bool,
     #[command(flatten)]
+    list: List,
+    #[command(flatten)]
     how: How,
 }
 
@@ -64,6 +68,10 @@ impl std::fmt::Debug for Arguments {
 }
 
 pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<u8, Failed> {
+    if let Some(path) = &arguments.list.csv {
+        return Box::pin(list::run(arguments, path)).await;
+    }
+    arguments.list.without_csv()?;
     let mut request = CreateCallsRequest {
         request_id: arguments.request_id.clone().unwrap_or_default(),
         route: arguments.route.clone(),
