@@ -20,6 +20,7 @@ mod dev;
 mod health;
 mod json;
 mod ledger;
+mod pages;
 mod run;
 mod sandbox;
 mod serve;
@@ -85,6 +86,18 @@ enum Command {
     Ledger(ledger::Action),
     /// Tells whether a running gateway takes calls: exits with 0 if it does, else with 1.
     Health(health::Arguments),
+    /// Prints the completions of these commands for a shell.
+    Completions {
+        /// Which one.
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page of all this, or of a command, for man.
+    Man {
+        /// The command's words: "suppress add".
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
     /// Validates a configuration file and prints its routes.
     Check {
         /// The configuration file.
@@ -123,6 +136,8 @@ impl Cli {
             Command::Suppress(action) => suppress::run(action).await,
             Command::Ledger(action) => ledger::run(action).await,
             Command::Health(arguments) => health::run(arguments).await,
+            Command::Completions { shell } => pages::completions(shell),
+            Command::Man { words } => pages::man(&words),
             Command::Check { config } => check::run(&config),
         };
         telemetry.end().await;

@@ -10,4 +10,5 @@ mod calls;
 mod harness;
 mod house;
 mod lists;
+mod pages;
 mod watching;
