@@ -92,6 +92,24 @@ impl Source {
     }
 }
 
+/// Lines that end in one character: those of spreadsheets are counted wrongly otherwise.
+struct Lines(Box<dyn Read + Send>);
+
+impl Read for Lines {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.0.read(buffer)?;
+            let kept: Vec<u8> = buffer.iter().take(read).copied().filter(|b| *b != b'\r').collect();
+            if let (true, Some(place)) =
+                (read == 0 || !kept.is_empty(), buffer.get_mut(..kept.len()))
+            {
+                place.copy_from_slice(&kept);
+                return Ok(kept.len());
+            }
+        }
+    }
+}
+
 /// A row: what it asks for, and what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -102,7 +120,7 @@ pub(super) struct Row {
 
 /// A list that is being read.
 pub(super) struct Sheet {
-    rows: csv::StringRecordsIntoIter<Box<dyn Read + Send>>,
+    rows: csv::StringRecordsIntoIter<Lines>,
     columns: Vec<Column>,
     template: CallSpec,
     /// Of the cells, in their order.
@@ -116,7 +134,7 @@ impl Sheet {
         source: Box<dyn Read + Send>,
         template: CallSpec,
     ) -> Result<Self, Vec<String>> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Lines(source));
         let headers = reader.headers().map_err(|error| vec![said(&error)])?.clone();
         let mut wrong = Vec::new();
         let mut columns = Vec::new();
