@@ -50,6 +50,12 @@ pub(super) fn drafts(specs: Vec<CallSpec>) -> Vec<Draft> {
         .collect()
 }
 
+/// What is wrong with each call of a request, as far as that takes no vendor: for clients that
+/// check before they send.
+pub(crate) fn mistakes(specs: Vec<CallSpec>) -> Vec<Vec<Violation>> {
+    drafts(specs).into_iter().map(|draft| draft.violations).collect()
+}
+
 fn draft(spec: CallSpec) -> Draft {
     let mut found = Findings::default();
     let order = Order {

@@ -10,7 +10,7 @@ use tonic_health::pb::{
 };
 
 use super::{
-    client::{Server, explain},
+    client::{FAILED, Server, explain},
     fail, say,
 };
 
@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: Arguments) -> ExitCode {
     let Arguments { service, server } = arguments;
     let channel = match server.connect().await {
         Ok(channel) => channel,
-        Err(error) => return fail(error, 1),
+        Err(error) => return fail(error, FAILED),
     };
     let mut request = Request::new(HealthCheckRequest { service: service.clone() });
     request.set_timeout(PATIENCE);

@@ -13,11 +13,14 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::telemetry::{self, LogFormat};
 
+mod calls;
 mod check;
 mod client;
 mod dev;
 mod health;
+mod json;
 mod ledger;
+mod pages;
 mod run;
 mod sandbox;
 mod serve;
@@ -60,6 +63,21 @@ enum Command {
     },
     /// Runs the simulated vendors alone, for other programs' tests.
     Sandbox(sandbox::Arguments),
+    /// Places calls.
+    #[command(after_help = EXIT_CODES)]
+    Call(Box<calls::place::Arguments>),
+    /// Shows what is known of calls.
+    #[command(after_help = EXIT_CODES)]
+    Results(calls::results::Arguments),
+    /// Shows every change of calls as it comes, until all that are named are over.
+    #[command(after_help = EXIT_CODES)]
+    Watch(calls::watch::Arguments),
+    /// Takes back calls that no vendor has yet.
+    #[command(after_help = EXIT_CODES)]
+    Cancel(calls::cancel::Arguments),
+    /// Shows the configured vendors and routes, and how they are.
+    #[command(after_help = EXIT_CODES)]
+    Vendors(calls::vendors::Arguments),
     /// Keeps the list of numbers that must not be called, in a running gateway.
     #[command(subcommand)]
     Suppress(suppress::Action),
@@ -68,6 +86,18 @@ enum Command {
     Ledger(ledger::Action),
     /// Tells whether a running gateway takes calls: exits with 0 if it does, else with 1.
     Health(health::Arguments),
+    /// Prints the completions of these commands for a shell.
+    Completions {
+        /// Which one.
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page of all this, or of a command, for man.
+    Man {
+        /// The command's words: "suppress add".
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
     /// Validates a configuration file and prints its routes.
     Check {
         /// The configuration file.
@@ -75,6 +105,10 @@ enum Command {
         config: PathBuf,
     },
 }
+
+/// How the client's commands end; docs/cli.md says more.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or failed, 2 wrong input, 3 done but not for \
+                          all calls, 4 the gateway was not reached or says to come again.";
 
 /// Exit code of a command that was given something wrong.
 const WRONG_INPUT: u8 = 2;
@@ -94,9 +128,16 @@ impl Cli {
             Command::Serve { config } => serve::run(&config).await,
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
+            Command::Call(arguments) => ended(calls::place::run(&arguments).await),
+            Command::Results(arguments) => ended(calls::results::run(&arguments).await),
+            Command::Watch(arguments) => ended(calls::watch::run(&arguments).await),
+            Command::Cancel(arguments) => ended(calls::cancel::run(&arguments).await),
+            Command::Vendors(arguments) => ended(calls::vendors::run(&arguments).await),
             Command::Suppress(action) => suppress::run(action).await,
             Command::Ledger(action) => ledger::run(action).await,
             Command::Health(arguments) => health::run(arguments).await,
+            Command::Completions { shell } => pages::completions(shell),
+            Command::Man { words } => pages::man(&words),
             Command::Check { config } => check::run(&config),
         };
         telemetry.end().await;
@@ -114,6 +155,14 @@ fn say(line: impl Display) {
 fn fail(error: impl Display, code: u8) -> ExitCode {
     let _ = writeln!(io::stderr().lock(), "dialplane: {error}");
     ExitCode::from(code)
+}
+
+/// The exit code of a client's command.
+fn ended(ended: Result<u8, client::Failed>) -> ExitCode {
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(failed) => fail(&failed, failed.code()),
+    }
 }
 
 /// Waits until the process is asked to end: Ctrl-C, or a supervisor's SIGTERM.

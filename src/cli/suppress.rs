@@ -9,11 +9,9 @@ use std::{
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tonic::transport::Channel;
 
 use super::{
-    WRONG_INPUT,
-    client::{self, Server},
+    client::{Failed, Server, Services},
     fail, say,
 };
 use crate::{
@@ -88,27 +86,15 @@ pub(super) struct How {
     json: bool,
 }
 
-/// Why a command ends, and with which exit code.
-struct Failed(String, u8);
-
-impl Failed {
-    /// Of a step, after so many numbers that are dealt with.
-    fn after(status: &tonic::Status, done: usize) -> Self {
-        let why = client::explain(status);
-        match done {
-            0 => Self(why, 1),
-            done => Self(format!("{why}\nthe first {done} numbers are dealt with"), 1),
-        }
+/// A step that failed after so many numbers that are dealt with.
+fn after(status: tonic::Status, done: usize) -> Failed {
+    match done {
+        0 => status.into(),
+        done => Failed::from(status).and(format!("the first {done} numbers are dealt with")),
     }
 }
 
-impl From<tonic::Status> for Failed {
-    fn from(status: tonic::Status) -> Self {
-        Self(client::explain(&status), 1)
-    }
-}
-
-type Client = SuppressionServiceClient<Channel>;
+type Client = SuppressionServiceClient<Services>;
 
 pub(super) async fn run(action: Action) -> ExitCode {
     let done = match action {
@@ -118,7 +104,7 @@ pub(super) async fn run(action: Action) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(message, code)) => fail(message, code),
+        Err(failed) => fail(&failed, failed.code()),
     }
 }
 
@@ -129,7 +115,7 @@ async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
     for part in numbers.chunks(MAX_SUPPRESSED) {
         let request = AddSuppressionsRequest { numbers: part.to_vec(), reason: reason.to_owned() };
         let added = client.add_suppressions(request).await;
-        let added = added.map_err(|status| Failed::after(&status, done))?.into_inner();
+        let added = added.map_err(|status| after(status, done))?.into_inner();
         if done == 0 {
             how.heading();
         }
@@ -146,7 +132,7 @@ async fn remove(numbers: &Numbers, how: &How) -> Result<(), Failed> {
     for part in numbers.chunks(MAX_SUPPRESSED) {
         let request = RemoveSuppressionsRequest { numbers: part.to_vec() };
         let answer = client.remove_suppressions(request).await;
-        let answer = answer.map_err(|status| Failed::after(&status, done))?.into_inner();
+        let answer = answer.map_err(|status| after(status, done))?.into_inner();
         done += part.len();
         let removed = answer.removed.iter().map(|number| (number, true));
         for (number, removed) in removed.chain(answer.not_found.iter().map(|n| (n, false))) {
@@ -165,7 +151,7 @@ async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
     let all = numbers.is_none();
     let numbers = numbers.read()?;
     if !all && numbers.is_empty() {
-        return Err(Failed("there is no number in the file".to_owned(), WRONG_INPUT));
+        return Err(Failed::input("there is no number in the file"));
     }
     let mut client = how.client().await?;
     how.heading();
@@ -189,8 +175,7 @@ async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
 
 impl How {
     async fn client(&self) -> Result<Client, Failed> {
-        let channel = self.server.connect().await.map_err(|message| Failed(message, 1))?;
-        Ok(Client::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        Ok(Client::new(self.server.connect().await?).max_decoding_message_size(MAX_MESSAGE_BYTES))
     }
 
     fn heading(&self) {
@@ -229,7 +214,7 @@ impl Numbers {
         let numbers = self.read()?;
         if numbers.is_empty() {
             let message = "no numbers are given; name some, or a file with --file";
-            return Err(Failed(message.to_owned(), WRONG_INPUT));
+            return Err(Failed::input(message));
         }
         Ok(numbers)
     }
@@ -240,7 +225,7 @@ impl Numbers {
         for (i, text) in (1..).zip(&self.numbers) {
             found.take(text, || format!("number {i}"));
         }
-        let unread = |error: io::Error, name: &str| Failed(format!("{name}: {error}"), WRONG_INPUT);
+        let unread = |error: io::Error, name: &str| Failed::input(format!("{name}: {error}"));
         match self.file.as_deref() {
             None => {}
             Some(path) if path == Path::new("-") => {
@@ -295,7 +280,7 @@ impl Found {
         if self.more > 0 {
             message.push_str(&format!("\n(and {} more)", self.more));
         }
-        Err(Failed(message, WRONG_INPUT))
+        Err(Failed::input(message))
     }
 }
 
@@ -306,9 +291,9 @@ mod tests {
     fn read(text: &str) -> Result<Vec<String>, String> {
         let mut found = Found::default();
         found.lines(text.as_bytes(), "list.txt").unwrap();
-        found.all().map_err(|Failed(message, code)| {
-            assert_eq!(code, WRONG_INPUT);
-            message
+        found.all().map_err(|failed| {
+            assert_eq!(failed.code(), crate::cli::WRONG_INPUT);
+            failed.to_string()
         })
     }
 

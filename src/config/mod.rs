@@ -19,7 +19,7 @@ mod window;
 
 pub use callers::Caller;
 pub use digest::{Digest, Digests};
-pub use duration::show_duration;
+pub use duration::{parse_duration, show_duration};
 pub use limits::{CallbackLimits, Limits};
 pub use model::{
     Breaker, Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig,

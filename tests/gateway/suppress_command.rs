@@ -46,14 +46,14 @@ async fn the_command_keeps_the_list() {
     gateway.call("knovvu", LISTED).await.unwrap();
 
     let (code, _, err) = run(&["add", FREE, "--reason", &"r".repeat(129)]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     assert!(err.contains("INVALID_ARGUMENT, INVALID_REQUEST: reason: has 129"), "{err}");
     let (code, _, err) = run(&["add", "0123"]);
     assert!(code == 2 && err.contains("number 1: starts with 0"), "{err}");
     assert_eq!(run(&["remove"]).0, 2);
     gateway.stop().await;
     let (code, _, err) = run(&["list"]);
-    assert!(code == 1 && err.contains("no gateway answers"), "{err}");
+    assert!(code == 4 && err.contains("no gateway answers"), "{err}");
     sandbox.stop().await;
 }
 

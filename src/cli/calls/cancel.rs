@@ -1,0 +1,71 @@
+//! `dialplane cancel`: takes calls back.
+
+use clap::Args;
+
+use super::{How, Part, Selected, code, note, short};
+use crate::{
+    cli::client::Failed,
+    proto::{Call, CallState, CancelCallsRequest},
+};
+
+/// What is taken back.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    #[command(flatten)]
+    selected: Selected,
+    #[command(flatten)]
+    how: How,
+}
+
+pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<u8, Failed> {
+    let Arguments { selected, how } = arguments;
+    let parts = selected.some()?;
+    let mut client = how.client().await?;
+    let mut out = how.out();
+    let (mut all_well, mut canceled) = (true, 0);
+    for part in parts {
+        let Part { call_ids, request_id, client_references } = part;
+        let request = CancelCallsRequest { call_ids, request_id, client_references };
+        let answer = how.ask(request, async |r| client.cancel_calls(r).await).await;
+        let answer = answer.map_err(|status| match canceled {
+            0 => Failed::from(status),
+            _ => Failed::from(status).and(format!("{canceled} calls were taken back before")),
+        })?;
+        for call in &answer.calls {
+            // An output that was closed is no reason to stop: the rest is to be taken back too.
+            let _ = out.call(call);
+            match is_taken_back(call) {
+                true => canceled += 1,
+                false => {
+                    all_well = false;
+                    note(format!("{}: {}", call.call_id, why_not(call)));
+                }
+            }
+        }
+        all_well &= answer.not_found.is_empty();
+        answer.not_found.iter().for_each(|name| note(format!("no such call: {name}")));
+        if answer.calls.is_empty() && answer.not_found.is_empty() {
+            note("no calls");
+            all_well = false;
+        }
+    }
+    Ok(code(all_well))
+}
+
+/// Whether nobody will be called by it any more.
+fn is_taken_back(call: &Call) -> bool {
+    call.state() == CallState::Canceled
+}
+
+fn why_not(call: &Call) -> String {
+    let state = short(call.state());
+    match call.state() {
+        CallState::Dispatching => {
+            format!(
+                "not taken back, for it is being handed over ({state}); cancel it again if it comes back"
+            )
+        }
+        _ if super::is_over(call) => format!("is over ({state})"),
+        _ => format!("not taken back, for the vendor has it ({state})"),
+    }
+}

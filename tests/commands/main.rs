@@ -1,0 +1,14 @@
+//! The commands for people, as they are run: the real binary against a running gateway with
+//! simulated vendors.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod access;
+mod calls;
+#[allow(dead_code, unused_imports, reason = "the gateway's tests need more of it")]
+#[path = "../gateway/harness/mod.rs"]
+mod harness;
+mod house;
+mod lists;
+mod pages;
+mod watching;
