@@ -34,7 +34,7 @@ async fn certificates_and_tokens_are_shown() {
         "[server]\nlisten = \"127.0.0.1:0\"\n\
          tls = {{ certificate = \"server.pem\", key = \"server.key\", client_ca = \"clients.pem\" }}\n\
          [ledger]\nurl = \"sqlite::memory:\"\n\
-         [callers.billing]\ncertificate = \"billing\"\ntoken = \"{TOKEN}\"\n\
+         [callers.billing]\ncertificate = \"billing.example.test\"\ntoken = \"{TOKEN}\"\n\
          [vendors.one]\nkind = \"knovvu\"\nbase_url = \"{}\"\nproject = \"p\"\naccess_token = \"a\"\n\
          scenario_path = \"https://s.example.test\"\norchestrator_url = \"https://o.example.test\"\n\
          display_number = \"200\"\n[routes.default]\nvendors = [\"one\"]\n",
