@@ -23,7 +23,9 @@ pub struct House {
 impl House {
     pub async fn open() -> Self {
         let sandbox = Sandbox::start(Options::default()).await.unwrap();
-        let text = six_systems(&sandbox, "20s");
+        // Asked soon: results are not what these tests wait for.
+        let text = six_systems(&sandbox, "20s")
+            .replace("timeout = \"20s\"", "timeout = \"20s\"\npoll_interval = \"100ms\"");
         let gateway = Gateway::start(&text).await;
         let Listen::Tcp(address) = gateway.running.address().clone() else { panic!("not TCP") };
         Self { sandbox, gateway, address }
