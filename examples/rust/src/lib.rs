@@ -161,7 +161,8 @@ fn may_help(status: &Status) -> bool {
 /// The calls of a request that failed as a whole, each with its own id and error.
 pub fn recorded(status: &Status) -> Option<CreateCallsResponse> {
     let details: tonic_types::pb::Status = prost::Message::decode(status.details()).ok()?;
-    let packed = |any: &&prost_types::Any| any.type_url.ends_with("/dialplane.v1.CreateCallsResponse");
+    let packed =
+        |any: &&prost_types::Any| any.type_url.ends_with("/dialplane.v1.CreateCallsResponse");
     let found = details.details.iter().find(packed)?;
     prost::Message::decode(found.value.as_slice()).ok()
 }
