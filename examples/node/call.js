@@ -87,7 +87,7 @@ function mayHelp(error) {
   // These calls failed for good: the same request_id would only be told so again.
   if (found["dialplane.v1.CreateCallsResponse"]) return false;
   // Without details it was not the gateway that spoke: a connection broke, or a proxy answered.
-  if (!found["google.rpc.ErrorInfo"]) return true;
+  if (!found["google.rpc.ErrorInfo"] || found["google.rpc.RetryInfo"]) return true;
   return error.code === grpc.status.UNAVAILABLE || error.code === grpc.status.DEADLINE_EXCEEDED;
 }
 

@@ -155,6 +155,7 @@ fn may_help(status: &Status) -> bool {
     }
     // Without details it was not the gateway that spoke: a connection broke, or a proxy answered.
     status.get_details_error_info().is_none()
+        || status.get_details_retry_info().is_some()
         || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
 }
 

@@ -41,7 +41,7 @@ export async function* follow(requestId) {
 async function wait(error, attempt) {
   const { CreateCallsResponse, ErrorInfo, RetryInfo } = details(error);
   const recorded = CreateCallsResponse !== undefined;
-  const mayHelp = !ErrorInfo || error.code === Code.Unavailable || error.code === Code.DeadlineExceeded;
+  const mayHelp = !ErrorInfo || RetryInfo || error.code === Code.Unavailable || error.code === Code.DeadlineExceeded;
   const least = RetryInfo?.retryDelay ? durationMs(RetryInfo.retryDelay) : 100 * 2 ** attempt;
   if (attempt === ATTEMPTS || recorded || !mayHelp || least > LONGEST_WAIT_MS) throw error;
   await sleep(least * (1 + Math.random() / 4));
