@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 
-const ATTEMPTS = 5;
+const ATTEMPTS = 6;
 const DEADLINE_MS = 10_000;
 const LONGEST_WAIT_MS = 60_000;
 
@@ -94,7 +94,7 @@ function mayHelp(error) {
 /** How long to wait before the next attempt: what the gateway says, or else longer each time. In milliseconds. */
 function pause(error, attempt) {
   const told = details(error)["google.rpc.RetryInfo"]?.retryDelay;
-  const least = told ? Number(told.seconds) * 1000 + told.nanos / 1e6 : 100 * 2 ** attempt;
+  const least = told ? Number(told.seconds) * 1000 + told.nanos / 1e6 : 200 * 2 ** attempt;
   return least * (1 + Math.random() / 4);
 }
 

@@ -22,7 +22,7 @@ pub mod api {
     tonic::include_proto!("dialplane.v1");
 }
 
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 6;
 const DEADLINE: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -139,7 +139,7 @@ pub async fn follow(
 /// Waits until the same may be tried again. Gives the status back if that would be of no use.
 async fn wait(status: Status, attempt: u32) -> Result<(), Status> {
     let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let pause = told.unwrap_or(Duration::from_millis(100) * 2_u32.saturating_pow(attempt));
+    let pause = told.unwrap_or(Duration::from_millis(200) * 2_u32.saturating_pow(attempt));
     if attempt >= ATTEMPTS || !may_help(&status) || pause > LONGEST_WAIT {
         return Err(status);
     }

@@ -4,7 +4,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { calls, details } from "./gateway.js";
 
-const ATTEMPTS = 5;
+const ATTEMPTS = 6;
 const LONGEST_WAIT_MS = 60_000;
 
 /** Places the calls of a request, which has to have a `requestId`. */
@@ -42,7 +42,7 @@ async function wait(error, attempt) {
   const { CreateCallsResponse, ErrorInfo, RetryInfo } = details(error);
   const recorded = CreateCallsResponse !== undefined;
   const mayHelp = !ErrorInfo || RetryInfo || error.code === Code.Unavailable || error.code === Code.DeadlineExceeded;
-  const least = RetryInfo?.retryDelay ? durationMs(RetryInfo.retryDelay) : 100 * 2 ** attempt;
+  const least = RetryInfo?.retryDelay ? durationMs(RetryInfo.retryDelay) : 200 * 2 ** attempt;
   if (attempt === ATTEMPTS || recorded || !mayHelp || least > LONGEST_WAIT_MS) throw error;
   await sleep(least * (1 + Math.random() / 4));
 }
