@@ -121,15 +121,27 @@ export async function* follow(client, requestId) {
 }
 
 async function main([number, route = ""]) {
-  if (!number) throw new Error("usage: node call.js NUMBER [ROUTE]");
   const client = connect();
-  // Made once for what is to be done, and kept with it: a program that may be started anew in between writes it down.
-  const request = { requestId: randomUUID(), route, calls: [{ to: [number] }] };
-  const answer = await place(client, request);
-  for await (const call of follow(client, answer.requestId)) {
-    console.log(call.callId, call.state, call.error?.message ?? "");
+  try {
+    // Made once for what is to be done, and kept with it: a program that may be started anew in between writes it down.
+    const request = { requestId: randomUUID(), route, calls: [{ to: [number] }] };
+    const answer = await place(client, request);
+    for await (const call of follow(client, answer.requestId)) {
+      console.log(call.callId, call.state, call.error?.message ?? "");
+    }
+  } catch (error) {
+    console.error(error.message);
+    process.exitCode = 1;
+  } finally {
+    client.close();
   }
-  client.close();
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv.length > 2) {
+    await main(process.argv.slice(2));
+  } else {
+    console.error("usage: node call.js NUMBER [ROUTE]");
+    process.exitCode = 2;
+  }
+}
