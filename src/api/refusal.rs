@@ -88,7 +88,7 @@ impl<'a> Refusal<'a> {
             ErrorInfo { reason: self.reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
         let mut details = vec![any("ErrorInfo", &info)];
         details.extend(self.more);
-        if let Outlook::Later(wait) = self.outlook {
+        if let Outlook::Later(wait) | Outlook::TooLate(wait) = self.outlook {
             details.push(retry_info(wait));
         }
         request_info(&mut details, asked.request_id);
@@ -242,7 +242,7 @@ pub(super) fn gateway_error(error: &GatewayError, asked: Asked<'_>) -> Status {
                 .with([quota("gateway", &message)])
         }
         GatewayError::NoTurn { vendor, wait, .. } => {
-            let outlook = wait.map_or(Outlook::Same, Outlook::Later);
+            let outlook = wait.map_or(Outlook::Same, Outlook::TooLate);
             let subject = format!("vendor:{vendor}");
             let mut refusal =
                 Refusal::new(Code::ResourceExhausted, "PACE_EXHAUSTED", &message, outlook)

@@ -58,6 +58,9 @@ pub(super) enum Outlook {
     Recorded,
     /// Nothing was recorded and nothing sent by it; after this wait it may go well.
     Later(Duration),
+    /// The same, but the RPC's deadline comes first: a library that waited would only be told
+    /// that it passed, and not of what is the matter.
+    TooLate(Duration),
     /// Somebody may have been dialled by it, or may be yet.
     Doubt,
 }
@@ -70,7 +73,7 @@ pub(super) fn pushback(asked: Asked<'_>, outlook: Outlook) -> Option<Duration> {
         // Its next try would come without an id as well and so be refused
         // ([`is_repeated`]): the caller would be told of that, and not of what is wrong.
         (Outlook::Later(_), false) => None,
-        (Outlook::Same | Outlook::Recorded | Outlook::Doubt, _) => None,
+        (Outlook::Same | Outlook::Recorded | Outlook::TooLate(_) | Outlook::Doubt, _) => None,
     }
 }
 
@@ -95,6 +98,7 @@ mod tests {
             (Outlook::Same, [None, None, None]),
             (Outlook::Recorded, [None, None, None]),
             (Outlook::Later(wait), [Some(wait), Some(wait), None]),
+            (Outlook::TooLate(wait), [None, None, None]),
             (Outlook::Doubt, [None, None, None]),
         ];
         for (outlook, expected) in table {

@@ -1,0 +1,67 @@
+// Scenarios in which nobody is dialled, or not yet.
+import assert from "node:assert/strict";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
+import { CallState } from "stubs/dialplane/v1/call_pb.js";
+import { dialling, number, RUN } from "../node/harness.js";
+import { calls, info, refused } from "./gateway.js";
+
+const seconds = ({ seconds, nanos }) => Number(seconds) + nanos / 1e9;
+const fields = ({ fieldViolations }) => fieldViolations.map(({ field }) => field);
+
+export async function badRequest() {
+  const none = await refused(Code.InvalidArgument, calls.createCalls({ requestId: `${RUN}-none` }));
+  assert.deepEqual(fields(none.BadRequest), ["calls"]);
+  const request = {
+    requestId: `${RUN}-bad-request`,
+    calls: [{ to: [number("00")] }, { to: ["nobody"] }],
+    allOrNothing: true,
+  };
+  const { BadRequest } = await dialling({ [number("00")]: 0 }, () =>
+    refused(Code.InvalidArgument, calls.createCalls(request)),
+  );
+  assert.deepEqual(fields(BadRequest), ["calls[1].to[0]"]);
+}
+
+export async function validate() {
+  const request = {
+    requestId: `${RUN}-validate`,
+    calls: [{ to: [number("00")] }, { to: ["nobody"] }],
+    validateOnly: true,
+  };
+  const answer = await dialling({ [number("00")]: 0 }, () => calls.createCalls(request));
+  const [good, wrong] = answer.calls;
+  assert.equal(answer.calls.length, 2);
+  assert.deepEqual([good.callId, wrong.callId, answer.requestId], ["", "", ""]);
+  assert.equal(good.error, undefined);
+  assert.equal(wrong.error?.code, Code.InvalidArgument);
+  assert.equal(info(wrong).reason, "INVALID_CALL");
+}
+
+export async function retryInfo() {
+  const request = (name) => ({ requestId: `${RUN}-${name}`, route: "paced", calls: [{ to: [number("00")] }] });
+  await dialling({ [number("00")]: 1 }, async () => {
+    await calls.createCalls(request("paced-1"));
+    const began = performance.now();
+    const found = await refused(Code.ResourceExhausted, calls.createCalls(request("paced-2"), { timeoutMs: 2000 }));
+    const took = performance.now() - began;
+    assert.ok(took < 1000, `after ${took} ms`);
+    assert.equal(found.ErrorInfo.reason, "PACE_EXHAUSTED");
+    assert.ok(found.QuotaFailure.violations.length > 0, "no violations");
+    const wait = seconds(found.RetryInfo.retryDelay);
+    assert.ok(wait > 2 && wait <= 60, `RetryInfo of ${wait} s`);
+  });
+}
+
+export async function cancel() {
+  const requestId = `${RUN}-cancel`;
+  const start = Math.floor(Date.now() / 1000) + 3600;
+  await dialling({ [number("00")]: 0 }, async () => {
+    const request = { requestId, calls: [{ to: [number("00")], startTime: timestampFromMs(start * 1000) }] };
+    const { calls: [waiting] } = await calls.createCalls(request);
+    assert.equal(waiting.state, CallState.SCHEDULED);
+    assert.equal(Number(waiting.scheduledTime.seconds), start);
+    const { calls: [canceled] } = await calls.cancelCalls({ callIds: [waiting.callId] });
+    assert.equal(canceled.state, CallState.CANCELED);
+  });
+}
