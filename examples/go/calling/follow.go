@@ -13,11 +13,16 @@ import (
 	dialplanev1 "example.com/call/gen/dialplane/v1"
 )
 
+// resumptions is how often a stream is taken up again without any news: that is some minutes.
+const resumptions = 20
+
 // Follow tells every change of a request's calls, each once and in order, until all of them are over.
 //
 // A stream that breaks is taken up again after the last change that was told. To go on after a restart of your own
 // program, keep the cursor where you keep what you made of the change.
-func Follow(ctx context.Context, client dialplanev1.CallServiceClient, requestID string, tell func(*dialplanev1.Call)) error {
+func Follow(
+	ctx context.Context, client dialplanev1.CallServiceClient, requestID string, tell func(*dialplanev1.Call),
+) error {
 	watch := &dialplanev1.WatchCallResultsRequest{
 		RequestId: requestID,
 		// Proxies like to cut streams on which nothing moves.
@@ -33,7 +38,7 @@ func Follow(ctx context.Context, client dialplanev1.CallServiceClient, requestID
 		if watch.GetCursor() != before {
 			failures = 0
 		}
-		if failures++; failures == attempts || !worthResuming(ctx, err) {
+		if failures++; failures == resumptions || !worthResuming(ctx, err) {
 			return err
 		}
 		if pause(ctx, err, failures) != nil {
@@ -43,7 +48,10 @@ func Follow(ctx context.Context, client dialplanev1.CallServiceClient, requestID
 }
 
 // followOnce reads one stream to its end, and keeps in watch where to resume.
-func followOnce(ctx context.Context, client dialplanev1.CallServiceClient, watch *dialplanev1.WatchCallResultsRequest, tell func(*dialplanev1.Call)) error {
+func followOnce(
+	ctx context.Context, client dialplanev1.CallServiceClient, watch *dialplanev1.WatchCallResultsRequest,
+	tell func(*dialplanev1.Call),
+) error {
 	stream, err := client.WatchCallResults(ctx, watch)
 	if err != nil {
 		return err

@@ -18,14 +18,17 @@ const (
 	attempts  = 5
 	patience  = 30 * time.Second // for one attempt
 	firstWait = 500 * time.Millisecond
-	longest   = 30 * time.Second // no wait is longer
+	longWait  = 30 * time.Second // the longest that nobody asked for
+	tooLong   = 5 * time.Minute  // to wait, whoever asks for it
 )
 
 // Place sends the request, and sends the very same one again as long as its answer is missing.
 //
 // The request_id is what makes that safe: under one id the gateway places the calls once. Make it once, where the
 // wish to call arises, keep it with that (in your database, say), and use it for every try, after a crash too.
-func Place(ctx context.Context, client dialplanev1.CallServiceClient, request *dialplanev1.CreateCallsRequest) (*dialplanev1.CreateCallsResponse, error) {
+func Place(
+	ctx context.Context, client dialplanev1.CallServiceClient, request *dialplanev1.CreateCallsRequest,
+) (*dialplanev1.CreateCallsResponse, error) {
 	if request.GetRequestId() == "" {
 		return nil, errors.New("a request without a request_id can't be repeated safely")
 	}
@@ -40,7 +43,9 @@ func Place(ctx context.Context, client dialplanev1.CallServiceClient, request *d
 	}
 }
 
-func placeOnce(ctx context.Context, client dialplanev1.CallServiceClient, request *dialplanev1.CreateCallsRequest) (*dialplanev1.CreateCallsResponse, error) {
+func placeOnce(
+	ctx context.Context, client dialplanev1.CallServiceClient, request *dialplanev1.CreateCallsRequest,
+) (*dialplanev1.CreateCallsResponse, error) {
 	// A deadline ends the waiting and not the placing: the next try gets the answer that this one missed.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -65,12 +70,12 @@ func worthRepeating(err error) bool {
 // pause waits for as long as the gateway says, or else longer with each failure. It returns an error if there is no
 // time for that.
 func pause(ctx context.Context, err error, failures int) error {
-	wait := min(firstWait<<min(failures-1, 10), longest)
+	wait := min(firstWait<<min(failures-1, 10), longWait)
 	wait = wait/2 + rand.N(wait/2) // so that many clients don't come back all at once
-	if info := Detail[*errdetails.RetryInfo](err); info.GetRetryDelay() != nil {
-		wait = info.GetRetryDelay().AsDuration()
+	if told := Detail[*errdetails.RetryInfo](err).GetRetryDelay(); told != nil {
+		wait = told.AsDuration()
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait || wait > 10*longest {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait || wait > tooLong {
 		return context.DeadlineExceeded
 	}
 	select {
@@ -83,8 +88,8 @@ func pause(ctx context.Context, err error, failures int) error {
 
 // Detail is the first detail of that type in the status of an RPC that failed, or nil.
 func Detail[T any](err error) (detail T) {
-	for _, any := range status.Convert(err).Details() {
-		if found, ok := any.(T); ok {
+	for _, detail := range status.Convert(err).Details() {
+		if found, ok := detail.(T); ok {
 			return found
 		}
 	}

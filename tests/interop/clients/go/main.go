@@ -92,7 +92,9 @@ func (given *world) request(name, route string, numbers ...string) *dialplanev1.
 }
 
 // within places calls with a deadline.
-func (given *world) within(ctx context.Context, limit time.Duration, request *dialplanev1.CreateCallsRequest) (*dialplanev1.CreateCallsResponse, error) {
+func (given *world) within(
+	ctx context.Context, limit time.Duration, request *dialplanev1.CreateCallsRequest,
+) (*dialplanev1.CreateCallsResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return given.calls.CreateCalls(ctx, request)

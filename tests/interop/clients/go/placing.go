@@ -148,7 +148,7 @@ func deadline(ctx context.Context, given *world) error {
 	began := time.Now()
 	_, err := given.within(ctx, time.Second, request)
 	took := time.Since(began)
-	if status.Code(err) != codes.DeadlineExceeded || took < 900*time.Millisecond || took > 3*time.Second {
+	if status.Code(err) != codes.DeadlineExceeded || took < 800*time.Millisecond || took > 3*time.Second {
 		return expect("not DEADLINE_EXCEEDED after a second", false, took, err)
 	}
 	begun, err := given.calls.GetCallResults(ctx, &dialplanev1.GetCallResultsRequest{RequestId: request.GetRequestId()})

@@ -28,7 +28,9 @@ func results(ctx context.Context, given *world) error {
 		return err
 	}
 	reference, missing := request.GetCalls()[3].GetClientReference(), given.id("nobody-has-this")
-	found, err := given.calls.GetCallResults(ctx, &dialplanev1.GetCallResultsRequest{ClientReferences: []string{reference, missing}})
+	found, err := given.calls.GetCallResults(ctx, &dialplanev1.GetCallResultsRequest{
+		ClientReferences: []string{reference, missing},
+	})
 	if err != nil {
 		return err
 	}
@@ -44,7 +46,11 @@ func results(ctx context.Context, given *world) error {
 // pages reads a request's calls two by two.
 func (given *world) pages(ctx context.Context, id string) (calls []*dialplanev1.Call, sizes []int, err error) {
 	for token := ""; ; {
-		page, err := given.calls.GetCallResults(ctx, &dialplanev1.GetCallResultsRequest{RequestId: id, PageSize: 2, PageToken: token})
+		page, err := given.calls.GetCallResults(ctx, &dialplanev1.GetCallResultsRequest{
+			RequestId: id,
+			PageSize:  2,
+			PageToken: token,
+		})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -118,7 +124,9 @@ func watch(ctx context.Context, given *world) error {
 }
 
 // twoChanges reads two messages, hangs up, and keeps the cursor in the selection.
-func (given *world) twoChanges(ctx context.Context, selection *dialplanev1.WatchCallResultsRequest) (seen []*dialplanev1.Call, err error) {
+func (given *world) twoChanges(
+	ctx context.Context, selection *dialplanev1.WatchCallResultsRequest,
+) (seen []*dialplanev1.Call, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := given.calls.WatchCallResults(ctx, selection)

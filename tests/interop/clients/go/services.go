@@ -34,7 +34,9 @@ func healthChecks(ctx context.Context, given *world) error {
 		expect("Watch of an unknown name", watched == grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN, watched))...)
 }
 
-func firstOfWatch(ctx context.Context, client grpc_health_v1.HealthClient, name string) (grpc_health_v1.HealthCheckResponse_ServingStatus, error) {
+func firstOfWatch(
+	ctx context.Context, client grpc_health_v1.HealthClient, name string,
+) (grpc_health_v1.HealthCheckResponse_ServingStatus, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := client.Watch(ctx, &grpc_health_v1.HealthCheckRequest{Service: name})
@@ -73,7 +75,10 @@ func reflects(ctx context.Context, given *world) error {
 		stream.CloseSend())
 }
 
-func asked(stream grpc_reflection_v1.ServerReflection_ServerReflectionInfoClient, request *grpc_reflection_v1.ServerReflectionRequest) (*grpc_reflection_v1.ServerReflectionResponse, error) {
+func asked(
+	stream grpc_reflection_v1.ServerReflection_ServerReflectionInfoClient,
+	request *grpc_reflection_v1.ServerReflectionRequest,
+) (*grpc_reflection_v1.ServerReflectionResponse, error) {
 	if err := stream.Send(request); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import java.util.function.Consumer;
 
 /** Follows calls until they are over. */
 public final class Following {
+  private static final int RESUMPTIONS = 20; // without any news: some minutes
   private final CallServiceBlockingStub stub;
   private final WatchCallResultsRequest.Builder watch;
 
@@ -38,7 +39,7 @@ public final class Following {
         return;
       } catch (StatusRuntimeException error) {
         failures = following.watch.getCursor().equals(before) ? failures + 1 : 1;
-        if (failures == Placing.ATTEMPTS || !worthResuming(error)) {
+        if (failures == RESUMPTIONS || !worthResuming(error)) {
           throw error;
         }
         Placing.pause(error, failures);

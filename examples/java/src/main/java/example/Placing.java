@@ -17,10 +17,10 @@ import java.util.concurrent.TimeUnit;
 
 /** Places calls so that nobody is dialled twice. */
 public final class Placing {
-  static final int ATTEMPTS = 5;
+  private static final int ATTEMPTS = 5;
   private static final long PATIENCE_SECONDS = 30; // for one attempt
   private static final Duration FIRST_WAIT = Duration.ofMillis(500);
-  private static final Duration LONGEST_WAIT = Duration.ofMinutes(5);
+  private static final Duration TOO_LONG = Duration.ofMinutes(5); // to wait, whoever asks for it
 
   private Placing() {}
 
@@ -68,7 +68,7 @@ public final class Placing {
       long most = FIRST_WAIT.toMillis() << Math.min(failures - 1, 6);
       return ThreadLocalRandom.current().nextLong(most / 2, most); // so that not all clients come back at once
     });
-    if (wait > LONGEST_WAIT.toMillis()) {
+    if (wait > TOO_LONG.toMillis()) {
       throw error;
     }
     Thread.sleep(wait);
