@@ -64,5 +64,6 @@ func (given *world) dialled(ctx context.Context, number string, times int) error
 	if err := json.NewDecoder(answer.Body).Decode(&log); err != nil {
 		return err
 	}
-	return expect(fmt.Sprintf("a number was to be dialled %d times, and was", times), len(log.Dialed) == times, len(log.Dialed))
+	what := fmt.Sprintf("a number was to be dialled %d times, and was", times)
+	return expect(what, len(log.Dialed) == times, len(log.Dialed))
 }

@@ -75,7 +75,8 @@ func one(name string, given *world) error {
 	return scenario(ctx, given)
 }
 
-// number is one that ends with these two digits, and id a request id, of this run alone.
+// number is one that ends with these digits (two to tell it from others, and two that choose what happens), and id a
+// request id, of this run alone.
 func (given *world) number(ending string) string { return "+9199" + given.digits + ending }
 func (given *world) id(name string) string       { return given.run + "-go-" + name }
 

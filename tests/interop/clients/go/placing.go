@@ -15,7 +15,7 @@ import (
 )
 
 func create(ctx context.Context, given *world) error {
-	number := given.number("20")
+	number := given.number("2000")
 	request := given.request("create", "", number)
 	first, err := calling.Place(ctx, given.calls, request)
 	if err != nil {
@@ -40,7 +40,7 @@ func create(ctx context.Context, given *world) error {
 }
 
 func reused(ctx context.Context, given *world) error {
-	number, other := given.number("21"), given.number("22")
+	number, other := given.number("2100"), given.number("2200")
 	if _, err := given.calls.CreateCalls(ctx, given.request("reused", "", number)); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func reused(ctx context.Context, given *world) error {
 }
 
 func partial(ctx context.Context, given *world) error {
-	request := given.request("partial", "mobtexting", given.number("00"), given.number("10"), given.number("01"))
+	request := given.request("partial", "mobtexting", given.number("6000"), given.number("6110"), given.number("6201"))
 	answer, err := given.calls.CreateCalls(ctx, request)
 	if err != nil {
 		return err
@@ -60,7 +60,8 @@ func partial(ctx context.Context, given *world) error {
 		return expect("three calls", false, calls)
 	}
 	info, err := refused(callError(calls[1]), codes.InvalidArgument, "mobtexting.com", "")
-	failures := []error{err, expect("the second failed", calls[1].GetState() == dialplanev1.CallState_CALL_STATE_FAILED, calls[1])}
+	failed := calls[1].GetState() == dialplanev1.CallState_CALL_STATE_FAILED
+	failures := []error{err, expect("the second failed", failed, calls[1])}
 	for _, name := range []string{"vendor", "vendor_code", "http_status"} {
 		failures = append(failures, expect(name, info.GetMetadata()[name] != "", info))
 	}
@@ -72,7 +73,7 @@ func partial(ctx context.Context, given *world) error {
 }
 
 func allFailed(ctx context.Context, given *world) error {
-	request := given.request("all-failed", "phonon", given.number("11"), "+9053"+given.digits+"11")
+	request := given.request("all-failed", "phonon", given.number("2711"), given.number("2811"))
 	_, err := given.calls.CreateCalls(ctx, request)
 	info, wrong := refused(err, codes.ResourceExhausted, "phonon.io", "INSUFFICIENT_BALANCE")
 	if wrong != nil {
@@ -97,19 +98,19 @@ func badRequest(ctx context.Context, given *world) error {
 	fields := wrongFields(empty)
 	failures := []error{wrong, expect("fields of the empty one", len(fields) == 1 && fields[0] == "calls", fields)}
 
-	request := given.request("no-number", "", given.number("23"), "nobody")
+	request := given.request("no-number", "", given.number("2300"), "nobody")
 	request.AllOrNothing = true
 	_, err := given.calls.CreateCalls(ctx, request)
 	_, wrong = refused(err, codes.InvalidArgument, "dialplane", "")
 	fields = wrongFields(err)
 	failures = append(failures, wrong,
 		expect("fields of the wrong one", len(fields) == 1 && fields[0] == "calls[1].to[0]", fields),
-		given.dialled(ctx, given.number("23"), 0))
+		given.dialled(ctx, given.number("2300"), 0))
 	return errors.Join(failures...)
 }
 
 func validate(ctx context.Context, given *world) error {
-	request := given.request("validate", "", given.number("24"), "nobody")
+	request := given.request("validate", "", given.number("2400"), "nobody")
 	request.ValidateOnly = true
 	answer, err := given.calls.CreateCalls(ctx, request)
 	if err != nil {
@@ -123,16 +124,16 @@ func validate(ctx context.Context, given *world) error {
 	return errors.Join(wrong,
 		expect("no call ids", calls[0].GetCallId() == "" && calls[1].GetCallId() == "", calls),
 		expect("nothing is wrong with the first", calls[0].GetError() == nil, calls[0]),
-		given.dialled(ctx, given.number("24"), 0))
+		given.dialled(ctx, given.number("2400"), 0))
 }
 
 func retryInfo(ctx context.Context, given *world) error {
 	// Should somebody have taken this minute's turn, it waits for the next one.
-	if _, err := given.within(ctx, 70*time.Second, given.request("first", "paced", given.number("25"))); err != nil {
+	if _, err := given.within(ctx, 70*time.Second, given.request("first", "paced", given.number("2500"))); err != nil {
 		return err
 	}
 	began := time.Now()
-	_, err := given.within(ctx, 2*time.Second, given.request("second", "paced", given.number("26")))
+	_, err := given.within(ctx, 2*time.Second, given.request("second", "paced", given.number("2600")))
 	took := time.Since(began)
 	_, wrong := refused(err, codes.ResourceExhausted, "dialplane", "PACE_EXHAUSTED")
 	wait := calling.Detail[*errdetails.RetryInfo](err).GetRetryDelay().AsDuration()
@@ -140,11 +141,11 @@ func retryInfo(ctx context.Context, given *world) error {
 		expect("refused at once", took < 1500*time.Millisecond, took),
 		expect("QuotaFailure", calling.Detail[*errdetails.QuotaFailure](err) != nil, status.Convert(err).Details()),
 		expect("the wait", wait > 2*time.Second && wait <= time.Minute, wait),
-		given.dialled(ctx, given.number("26"), 0))
+		given.dialled(ctx, given.number("2600"), 0))
 }
 
 func deadline(ctx context.Context, given *world) error {
-	request := given.request("deadline", "slow", given.number("14"))
+	request := given.request("deadline", "slow", given.number("2914"))
 	began := time.Now()
 	_, err := given.within(ctx, time.Second, request)
 	took := time.Since(began)
@@ -161,5 +162,5 @@ func deadline(ctx context.Context, given *world) error {
 	}
 	same := len(begun.GetCalls()) == 1 && len(again.GetCalls()) == 1 &&
 		begun.GetCalls()[0].GetCallId() == again.GetCalls()[0].GetCallId()
-	return errors.Join(expect("the very same call", same, begun, again), given.dialled(ctx, given.number("14"), 1))
+	return errors.Join(expect("the very same call", same, begun, again), given.dialled(ctx, given.number("2914"), 1))
 }

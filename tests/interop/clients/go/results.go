@@ -17,7 +17,10 @@ import (
 )
 
 func results(ctx context.Context, given *world) error {
-	numbers := []string{given.number("30"), given.number("31"), given.number("32"), given.number("33"), given.number("34")}
+	var numbers []string
+	for _, ending := range []string{"3000", "3100", "3200", "3300", "3400"} {
+		numbers = append(numbers, given.number(ending))
+	}
 	request := given.request("results", "", numbers...)
 	placed, err := given.calls.CreateCalls(ctx, request)
 	if err != nil {
@@ -96,7 +99,7 @@ func (given *world) allOver(ctx context.Context, id string, count int) error {
 }
 
 func watch(ctx context.Context, given *world) error {
-	request := given.request("watch", "", given.number("40"), given.number("41"), given.number("42"))
+	request := given.request("watch", "", given.number("4000"), given.number("4100"), given.number("4200"))
 	placed, err := given.calls.CreateCalls(ctx, request)
 	if err != nil {
 		return err
@@ -173,7 +176,7 @@ func everyRevision(seen []*dialplanev1.Call, ids []string) error {
 }
 
 func cancelCalls(ctx context.Context, given *world) error {
-	number := given.number("50")
+	number := given.number("5000")
 	request := given.request("cancel", "", number)
 	request.Calls[0].StartTime = timestamppb.New(time.Now().Add(time.Hour))
 	placed, err := given.calls.CreateCalls(ctx, request)

@@ -37,7 +37,7 @@ final class Placing {
 
   void create() throws Exception {
     CallServiceBlockingStub stub = CallServiceGrpc.newBlockingStub(world.channel);
-    String number = world.number("20");
+    String number = world.number("2000");
     CreateCallsRequest request = world.request("create", "", number).build();
     CreateCallsResponse first = example.Placing.place(stub, request);
     List<CallState> states = new ArrayList<>();
@@ -51,8 +51,8 @@ final class Placing {
   }
 
   void reused() throws Exception {
-    String number = world.number("21");
-    String other = world.number("22");
+    String number = world.number("2100");
+    String other = world.number("2200");
     world.stub().createCalls(world.request("reused", "", number).build());
     CreateCallsRequest differs = world.request("reused", "", other).build();
     Status status = status(failure(() -> world.stub().createCalls(differs)), Code.ALREADY_EXISTS);
@@ -63,7 +63,7 @@ final class Placing {
 
   void partial() {
     List<Call> calls = world.stub().createCalls(world.request("partial", "mobtexting",
-        world.number("00"), world.number("10"), world.number("01")).build()).getCallsList();
+        world.number("6000"), world.number("6110"), world.number("6201")).build()).getCallsList();
     expect("not three calls", calls.size() == 3, calls);
     Call failed = calls.get(1);
     expect("the second did not fail", failed.getState() == CallState.CALL_STATE_FAILED, failed);
@@ -79,7 +79,7 @@ final class Placing {
 
   void allFailed() throws Exception {
     CreateCallsRequest request =
-        world.request("all-failed", "phonon", world.number("11"), world.turkishNumber("11")).build();
+        world.request("all-failed", "phonon", world.number("2711"), world.number("2811")).build();
     Status status = status(failure(() -> world.stub().createCalls(request)), Code.RESOURCE_EXHAUSTED);
     ErrorInfo info = refused(status, Code.RESOURCE_EXHAUSTED, "phonon.io", "INSUFFICIENT_BALANCE");
     expect("request_id", info.getMetadataOrDefault("request_id", "").equals(request.getRequestId()), info);
@@ -100,26 +100,26 @@ final class Placing {
     expect("fields of the empty one", wrongFields(status).equals(List.of("calls")), status);
 
     CreateCallsRequest wrong =
-        world.request("no-number", "", world.number("23"), "nobody").setAllOrNothing(true).build();
+        world.request("no-number", "", world.number("2300"), "nobody").setAllOrNothing(true).build();
     status = status(failure(() -> world.stub().createCalls(wrong)), Code.INVALID_ARGUMENT);
     refused(status, Code.INVALID_ARGUMENT, "dialplane", "");
     expect("fields of the wrong one", wrongFields(status).equals(List.of("calls[1].to[0]")), status);
-    world.dialled(world.number("23"), 0);
+    world.dialled(world.number("2300"), 0);
   }
 
   void validate() throws Exception {
     List<Call> calls = world.stub().createCalls(
-        world.request("validate", "", world.number("24"), "nobody").setValidateOnly(true).build()).getCallsList();
+        world.request("validate", "", world.number("2400"), "nobody").setValidateOnly(true).build()).getCallsList();
     expect("ids", ids(calls).equals(List.of("", "")), calls);
     expect("the first is wrong", !calls.get(0).hasError(), calls);
     refused(calls.get(1).getError(), Code.INVALID_ARGUMENT, "dialplane", "");
-    world.dialled(world.number("24"), 0);
+    world.dialled(world.number("2400"), 0);
   }
 
   void retryInfo() throws Exception {
     // Should somebody have taken this minute's turn, it waits for the next one.
-    world.within(70).createCalls(world.request("first", "paced", world.number("25")).build());
-    CreateCallsRequest second = world.request("second", "paced", world.number("26")).build();
+    world.within(70).createCalls(world.request("first", "paced", world.number("2500")).build());
+    CreateCallsRequest second = world.request("second", "paced", world.number("2600")).build();
     long began = System.nanoTime();
     StatusRuntimeException error = failure(() -> world.within(2).createCalls(second));
     long took = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began);
@@ -129,11 +129,11 @@ final class Placing {
     expect("no QuotaFailure", detail(status, QuotaFailure.class).isPresent(), status);
     long wait = Durations.toMillis(detail(status, RetryInfo.class).orElseThrow().getRetryDelay());
     expect("the wait", wait > 2_000 && wait <= 60_000, wait);
-    world.dialled(world.number("26"), 0);
+    world.dialled(world.number("2600"), 0);
   }
 
   void deadline() throws Exception {
-    CreateCallsRequest request = world.request("deadline", "slow", world.number("14")).build();
+    CreateCallsRequest request = world.request("deadline", "slow", world.number("2914")).build();
     long began = System.nanoTime();
     StatusRuntimeException error = failure(() -> world.within(1).createCalls(request));
     long took = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began);
@@ -143,6 +143,6 @@ final class Placing {
         GetCallResultsRequest.newBuilder().setRequestId(request.getRequestId()).build()).getCallsList();
     List<Call> again = world.stub().createCalls(request).getCallsList();
     expect("not the very same call", again.size() == 1 && ids(begun).equals(ids(again)), again);
-    world.dialled(world.number("14"), 1);
+    world.dialled(world.number("2914"), 1);
   }
 }

@@ -31,8 +31,8 @@ final class Results {
   }
 
   void results() throws InterruptedException {
-    CreateCallsRequest request = world.request("results", "", world.number("30"), world.number("31"),
-        world.number("32"), world.number("33"), world.number("34")).build();
+    CreateCallsRequest request = world.request("results", "", world.number("3000"), world.number("3100"),
+        world.number("3200"), world.number("3300"), world.number("3400")).build();
     List<String> placed = ids(world.stub().createCalls(request).getCallsList());
     expect("the pages", pages(request.getRequestId()).equals(
         List.of(placed.subList(0, 2), placed.subList(2, 4), placed.subList(4, 5))), placed);
@@ -76,7 +76,7 @@ final class Results {
 
   void watch() {
     CreateCallsRequest request =
-        world.request("watch", "", world.number("40"), world.number("41"), world.number("42")).build();
+        world.request("watch", "", world.number("4000"), world.number("4100"), world.number("4200")).build();
     List<String> placed = ids(world.stub().createCalls(request).getCallsList());
     WatchCallResultsRequest.Builder selection =
         WatchCallResultsRequest.newBuilder().setRequestId(request.getRequestId());
@@ -124,7 +124,7 @@ final class Results {
   }
 
   void cancel() throws Exception {
-    String number = world.number("50");
+    String number = world.number("5000");
     CreateCallsRequest.Builder request = world.request("cancel", "", number);
     request.getCallsBuilder(0).setStartTime(Timestamps.add(Timestamps.now(), Durations.fromHours(1)));
     List<Call> placed = world.stub().createCalls(request.build()).getCallsList();
