@@ -27,7 +27,7 @@ public final class Following {
    * Tells every change of a request's calls, each once and in order, until all of them are over.
    *
    * <p>A stream that breaks is taken up again after the last change that was told. To go on after a restart of your own
-   * program, keep the cursor where you keep what you made of the change.
+   * program, keep the cursor where you keep what you made of the change. A deadline of the stub is for all of it.
    */
   public static void follow(CallServiceBlockingStub stub, String requestId, Consumer<Call> tell)
       throws InterruptedException {
@@ -67,6 +67,7 @@ public final class Following {
   private static boolean worthResuming(StatusRuntimeException error) {
     return switch (error.getStatus().getCode()) {
       case INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICATED, UNIMPLEMENTED -> false;
+      case DEADLINE_EXCEEDED -> false; // It is the stub's, which you gave.
       default -> true; // The connection broke, or the gateway stops. Reading again does no harm.
     };
   }

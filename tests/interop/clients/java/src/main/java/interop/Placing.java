@@ -15,7 +15,6 @@ import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
 import example.Following;
 import io.dialplane.v1.Call;
-import io.dialplane.v1.CallServiceGrpc;
 import io.dialplane.v1.CallServiceGrpc.CallServiceBlockingStub;
 import io.dialplane.v1.CallState;
 import io.dialplane.v1.CreateCallsRequest;
@@ -36,7 +35,7 @@ final class Placing {
   }
 
   void create() throws Exception {
-    CallServiceBlockingStub stub = CallServiceGrpc.newBlockingStub(world.channel);
+    CallServiceBlockingStub stub = world.stub();
     String number = world.number("2000");
     CreateCallsRequest request = world.request("create", "", number).build();
     CreateCallsResponse first = example.Placing.place(stub, request);
