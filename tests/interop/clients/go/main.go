@@ -14,8 +14,8 @@ import (
 	dialplanev1 "example.com/call/gen/dialplane/v1"
 )
 
-// patience is for whatever should happen soon. One scenario may wait for a minute.
-const patience = 75 * time.Second
+// patience is for one scenario: what hangs is to leave time for the others.
+const patience = 30 * time.Second
 
 // world is what scenarios have to work with.
 type world struct {
