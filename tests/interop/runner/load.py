@@ -35,12 +35,12 @@ def install(cache: Path, log: Path) -> Path:
     return program
 
 
-def run(binary: Path, cache: Path, folder: Path) -> str:
-    """Gives a line of figures; fails unless every call was placed, and once."""
+def run(binary: Path, cache: Path, folder: Path, server: str = "") -> str:
+    """Gives a line of figures; fails unless every call was placed, and once. `server` is more of `[server]`."""
     folder.mkdir()
     log, told = folder / "ghz.log", folder / "ghz.json"
     program = install(cache, log)
-    with Gateway(binary, folder) as gateway:
+    with Gateway(binary, folder, server=server) as gateway:
         code = processes.complete([
             program, "--insecure", "--call", "dialplane.v1.CallService/CreateCalls", "--data", MESSAGE,
             "--total", CALLS, "--concurrency", CONCURRENCY, "--connections", "5", "--timeout", "30s",
