@@ -16,6 +16,9 @@ use tokio::{
 /// How long a client has to read what was written, and to hang up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How many bytes it may still say: more is no conversation that is ending, but a flood.
+const MOST: usize = 256 * 1024;
+
 /// A connection that is not closed before the client has hung up, or has had the time to. A
 /// client says something while it reads (what it has room for, whether we are there): a system
 /// that closes what has unread bytes in it, or gets some later, resets the connection, and the
@@ -25,12 +28,14 @@ pub(super) struct Farewell<S> {
     stream: S,
     /// Set once nothing more is written.
     until: Option<Pin<Box<Sleep>>>,
+    /// How much more is listened to then.
+    left: usize,
 }
 
 impl<S> Farewell<S> {
     /// With nothing said yet.
     pub const fn new(stream: S) -> Self {
-        Self { stream, until: None }
+        Self { stream, until: None, left: MOST }
     }
 }
 
@@ -79,7 +84,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Farewell<S> {
         while until.as_mut().poll(context).is_pending() {
             let mut buffer = ReadBuf::new(&mut ignored);
             let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
+            let count = buffer.filled().len();
+            this.left = this.left.saturating_sub(count);
+            if read.is_err() || count == 0 || this.left == 0 {
                 break;
             }
         }
