@@ -33,6 +33,7 @@ use tonic::{
 
 use super::{
     callers::{Arrived, Caller, Callers, Who},
+    farewell::Farewell,
     reading::{Reading, ReadingRoom},
     refusal,
     services::Rpc,
@@ -88,7 +89,7 @@ pub(super) async fn converse<S, B>(
         request_timeout: limits.request_timeout,
         peer,
     };
-    let connection = http2(&limits).serve_connection(TokioIo::new(stream), entrance);
+    let connection = http2(&limits).serve_connection(TokioIo::new(Farewell::new(stream)), entrance);
     let whole = async {
         let mut connection = pin!(connection);
         tokio::select! {

@@ -22,6 +22,7 @@ mod connection;
 mod create;
 mod cursor;
 mod deadline;
+mod farewell;
 mod fingerprint;
 mod health;
 mod observe;

@@ -1,0 +1,1 @@
+"""Runs clients of several languages against a real gateway. See ../README.md."""
