@@ -9,6 +9,8 @@ to files in it.
 from contextlib import contextmanager
 from pathlib import Path
 
+from envoy.ways import ViaEnvoy, ViaEnvoyTls
+
 from .gateway import Gateway
 
 
@@ -26,4 +28,4 @@ class Direct:
             yield gateway, gateway.environment()
 
 
-WAYS = {way.name: way for way in [Direct()]}
+WAYS = {way.name: way for way in [Direct(), ViaEnvoy(), ViaEnvoyTls()]}
