@@ -154,3 +154,14 @@ def until(what: str, holds, process, patience=15.0) -> None:
         processes.wait_for(what, holds, process, patience)
     except processes.Failed as failed:
         raise Wrong(str(failed)) from None
+
+
+def in_turn(rig: Rig, *parts) -> None:
+    """Runs parts of a scenario, and says in which one something was wrong."""
+    for part in parts:
+        try:
+            part(rig)
+        except grpc.RpcError as error:
+            raise Wrong(f"{part.__name__}: {Told(error)}") from error
+        except (Wrong, processes.Failed) as error:
+            raise Wrong(f"{part.__name__}: {error}") from error

@@ -56,7 +56,7 @@ class Gateway:
         """The dial log: what was really called."""
         query = f"?number={number.lstrip('+')}" if number else ""
         with urllib.request.urlopen(f"{self.sandbox}/sandbox/dialed{query}", timeout=30) as answer:
-            return json.load(answer)
+            return json.load(answer)["dialed"]
 
     def _start_sandbox(self) -> str:
         told = self.folder / "sandbox.out"
