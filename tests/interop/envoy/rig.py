@@ -70,6 +70,7 @@ class Rig:
             self.gateway.__exit__()
             raise
         self._channels = {}
+        self.seen: list[str] = []  # what is told besides ok
         return self
 
     def __exit__(self, *_):

@@ -89,17 +89,20 @@ def _compile(tools: Tools) -> None:
         subprocess.run([*compiler, *includes, *arguments], check=True, env=environment, stdin=subprocess.DEVNULL)
 
 
-# https://github.com/grpc/grpc-proto: what the transcoder needs of it.
+# https://github.com/grpc/grpc-proto: what the transcoder needs of it, and a path for GET.
 HEALTH = """
 syntax = "proto3";
 package grpc.health.v1;
+import "google/api/annotations.proto";
 message HealthCheckRequest { string service = 1; }
 message HealthCheckResponse {
   enum ServingStatus { UNKNOWN = 0; SERVING = 1; NOT_SERVING = 2; SERVICE_UNKNOWN = 3; }
   ServingStatus status = 1;
 }
 service Health {
-  rpc Check(HealthCheckRequest) returns (HealthCheckResponse);
+  rpc Check(HealthCheckRequest) returns (HealthCheckResponse) {
+    option (google.api.http).get = "/healthz";
+  }
   rpc Watch(HealthCheckRequest) returns (stream HealthCheckResponse);
 }
 """
