@@ -9,20 +9,25 @@ from . import tools
 from .proxy import Envoy
 from .tools import CERTIFICATES
 
-# Asks for certificates of clients, and knows Envoy by its own.
+# Asks for certificates of clients, and knows Envoy by its own: a token tells who is behind it.
 TLS = (f'tls = {{ certificate = "{CERTIFICATES}/server.pem", key = "{CERTIFICATES}/server.key", '
        f'client_ca = "{CERTIFICATES}/clients.pem" }}')
-CALLER = '[callers.mesh]\ncertificate = "spiffe://example.test/billing"\n'
+TOKEN = "nobody-else-has-this-token"
+CALLER = f'''[callers.behind-envoy]
+certificate = "spiffe://example.test/billing"
+token = "{TOKEN}"
+'''
 
 
 class ViaEnvoy:
     """HTTP/2 in the clear, on both sides of Envoy."""
 
     name = "envoy"
+    _tools = None
 
     def prepare(self, cache: Path) -> None:
         """Installs Envoy."""
-        self._tools = tools.prepare(cache)
+        ViaEnvoy._tools = ViaEnvoy._tools or tools.prepare(cache)
 
     @contextmanager
     def open(self, binary: Path, folder: Path):
@@ -45,4 +50,5 @@ class ViaEnvoyTls(ViaEnvoy):
                 # Another one than Envoy's, of the same authority.
                 "DIALPLANE_CERTIFICATE": str(CERTIFICATES / "reports.pem"),
                 "DIALPLANE_KEY": str(CERTIFICATES / "reports.key"),
+                "DIALPLANE_TOKEN": TOKEN,
             }

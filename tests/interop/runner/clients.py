@@ -57,6 +57,8 @@ def run(client: str, cache: Path, folder: Path, scenarios: list[str], environmen
         processes.end(process, 0)
     text = told.read_text(errors="replace")
     print(text, end="" if text.endswith("\n") or not text else "\n", flush=True)
+    if ended:
+        print(log.read_text(errors="replace")[-3000:], flush=True)
     return {**read(text, scenarios), "exit": ended}
 
 

@@ -1,0 +1,1 @@
+"""What clients written in Python share."""
