@@ -18,9 +18,17 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
+def place(address: str) -> str:
+    """HOST:PORT or unix:PATH as Envoy writes it. Where nobody goes is a port on which nobody listens."""
+    if address.startswith("unix:"):
+        return json.dumps({"pipe": {"path": address.removeprefix("unix:")}})
+    port = int(address.rpartition(":")[2] or free_port())
+    return json.dumps({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+
+
 class Envoy:
-    """Use it in a `with` statement. `gateway` and `gateway_tls` are HOST:PORT of gateways: in the clear, and with TLS
-    that asks for certificates; either may be left out if nobody goes that way.
+    """Use it in a `with` statement. `gateway` and `gateway_tls` are addresses of gateways (HOST:PORT or unix:PATH): in
+    the clear, and with TLS that asks for certificates; either may be left out if nobody goes that way.
 
     `plain`, `mtls` and `chained` are where clients connect to.
     """
@@ -51,11 +59,10 @@ class Envoy:
         plain, mtls, chained, admin = (free_port() for _ in range(4))
         self.plain, self.mtls, self.chained, self._admin = (
             f"127.0.0.1:{port}" for port in (plain, mtls, chained, admin))
-        ports = [address.rpartition(":")[2] or str(free_port()) for address in self._upstream]
         config = self.folder / "envoy.yaml"
         config.write_text(string.Template((FOLDER / "envoy.yaml").read_text()).substitute(
             ADMIN_PORT=admin, PLAIN_PORT=plain, MTLS_PORT=mtls, CHAINED_PORT=chained,
-            GATEWAY_PORT=ports[0], GATEWAY_TLS_PORT=ports[1], CERTIFICATES=CERTIFICATES,
+            GATEWAY=place(self._upstream[0]), GATEWAY_TLS=place(self._upstream[1]), CERTIFICATES=CERTIFICATES,
             DESCRIPTORS=self.tools.descriptors, ACCESS_LOG=self.folder / "access.log"))
         log = self.folder / "envoy.log"
         self._process = processes.start(

@@ -30,10 +30,10 @@ def check(holds: bool, *what) -> None:
 
 
 class Restarted(Gateway):
-    """A gateway that can be killed, and started again on the same port and ledger."""
+    """A gateway that can be killed, and started again on the same address and ledger."""
 
-    def __init__(self, binary: Path, folder: Path, server=""):
-        super().__init__(binary, folder, listen=f"127.0.0.1:{free_port()}", server=server)
+    def __init__(self, binary: Path, folder: Path, server="", listen=""):
+        super().__init__(binary, folder, listen=listen or f"127.0.0.1:{free_port()}", server=server)
 
     @property
     def process(self):
@@ -53,13 +53,13 @@ class Restarted(Gateway):
 
 
 class Rig:
-    """Use it in a `with` statement. `server` are lines of the gateway's `[server]`."""
+    """Use it in a `with` statement. `server` are lines of the gateway's `[server]`, `listen` is its address."""
 
     _numbers = 0
     _lock = threading.Lock()
 
-    def __init__(self, tools: Tools, binary: Path, folder: Path, server=""):
-        self.gateway = Restarted(binary, folder, server)
+    def __init__(self, tools: Tools, binary: Path, folder: Path, server="", listen=""):
+        self.gateway = Restarted(binary, folder, server, listen)
         self._made = (tools, folder)
 
     def __enter__(self):
@@ -69,7 +69,7 @@ class Rig:
         except BaseException:
             self.gateway.__exit__()
             raise
-        self._channels = {}
+        self._channels: dict[str, grpc.Channel] = {}
         self.seen: list[str] = []  # what is told besides ok
         return self
 
@@ -83,10 +83,14 @@ class Rig:
         """A connection to Envoy, or to that address. It repeats nothing by itself."""
         address = address or self.envoy.plain
         if address not in self._channels:
-            self._channels[address] = grpc.insecure_channel(address, [
-                ("grpc.enable_retries", 0), ("grpc.max_receive_message_length", 64 << 20),
-                ("grpc.use_local_subchannel_pool", 1)])
+            self._channels[address] = self.connect(address)
         return self._channels[address]
+
+    def connect(self, address: str = "") -> grpc.Channel:
+        """A connection to Envoy that nobody else has. Who asks for it closes it."""
+        return grpc.insecure_channel(address or self.envoy.plain, [
+            ("grpc.enable_retries", 0), ("grpc.max_receive_message_length", 64 << 20),
+            ("grpc.use_local_subchannel_pool", 1)])
 
     def calls(self, address: str = "") -> stubs.CallServiceStub:
         """The service through that connection."""
