@@ -6,6 +6,7 @@ from runner import clients, processes
 
 # In this order, each with the module and function that it is.
 SCENARIOS = {
+    "documented": "documented:scenario",
     "never-twice": "never_twice:scenario",
     "health": "life:health",
     "goaway": "life:goaway",
