@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from runner import processes
+
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent.parent
 CERTIFICATES = ROOT / "tests" / "certificates"
@@ -38,6 +40,13 @@ class Tools:
 
 def prepare(cache: Path) -> Tools:
     """Installs what is missing. Done again it takes a second."""
+    try:
+        return _prepare(cache)
+    except subprocess.CalledProcessError as error:
+        raise processes.Failed(f"Envoy can't be prepared: {error}") from None
+
+
+def _prepare(cache: Path) -> Tools:
     tools = Tools(_packages(cache), cache / "interop-envoy" / f"made-{os.getpid()}")
     final = cache / "interop-envoy" / "made"
     shutil.rmtree(tools.made, ignore_errors=True)
