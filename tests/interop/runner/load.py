@@ -35,12 +35,12 @@ def install(cache: Path, log: Path) -> Path:
     return program
 
 
-def run(binary: Path, cache: Path, folder: Path) -> str:
-    """Gives a line of figures; fails unless every call was placed, and once."""
+def run(binary: Path, cache: Path, folder: Path, server: str = "") -> str:
+    """Gives a line of figures; fails unless every call was placed, and once. `server` is more of `[server]`."""
     folder.mkdir()
     log, told = folder / "ghz.log", folder / "ghz.json"
     program = install(cache, log)
-    with Gateway(binary, folder) as gateway:
+    with Gateway(binary, folder, server=server) as gateway:
         code = processes.complete([
             program, "--insecure", "--call", "dialplane.v1.CallService/CreateCalls", "--data", MESSAGE,
             "--total", CALLS, "--concurrency", CONCURRENCY, "--connections", "5", "--timeout", "30s",
@@ -49,9 +49,9 @@ def run(binary: Path, cache: Path, folder: Path) -> str:
             raise processes.Failed(f"ghz ended with {code}: {log}")
         dialled = [number for call in gateway.dialled() for number in call["numbers"]]
     report = json.loads(told.read_text())
-    codes = report["statusCodeDistribution"]
-    if codes != {"OK": CALLS}:
-        raise processes.Failed(f"of {CALLS} calls: {codes}")
+    # It also counts what grpc-go sends again by itself because nothing of it had been sent: a connection that ended.
+    if report["statusCodeDistribution"].get("OK") != CALLS:
+        raise processes.Failed(f"of {CALLS} calls: {report['errorDistribution']}")
     if len(dialled) != CALLS or len(set(dialled)) != CALLS:
         raise processes.Failed(f"{len(dialled)} dials of {len(set(dialled))} numbers for {CALLS} calls")
     slowest = next(entry["latency"] for entry in report["latencyDistribution"] if entry["percentage"] == 99)
