@@ -50,14 +50,15 @@ def gives_up(rig: Rig) -> None:
             with rig.connect() as channel:
                 stub = stubs.CallServiceStub(channel)
                 for _ in range(30):
-                    streams = [stub.WatchCallResults(api.WatchCallResultsRequest(request_id="nobody")) for _ in range(15)]
+                    streams = [stub.WatchCallResults(api.WatchCallResultsRequest(request_id="nobody"))
+                               for _ in range(15)]
                     time.sleep(0.002)  # so that they are on their way
                     for stream in streams:
                         stream.cancel()
                     given_up += len(streams)
     reached = rig.envoy.count("upstream_rq_tx_reset")
     check(reached > 500, "given up at the gateway:", reached)
-    check(others.went > 50 and not others.failed, len(others.failed), "of others' RPCs failed, such as", others.failed[:1])
+    check(others.went > 10 and not others.failed, len(others.failed), "RPCs of others failed:", others.failed[:1])
     cut = rig.envoy.count("upstream_cx_destroy_remote_with_active_rq")
     check(cut == 0, "connections that the gateway cut:", cut)
     rig.seen.append(f"{given_up} given up, {reached} of them at the gateway, {others.went} others went well")

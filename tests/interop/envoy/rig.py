@@ -1,4 +1,4 @@
-"""A gateway with simulated vendors behind it and Envoy in front of it, and a client for the scenarios of this folder."""
+"""A gateway with simulated vendors behind it and Envoy in front of it, and a client for the scenarios here."""
 
 import os
 import signal

@@ -170,7 +170,8 @@ def json_mistakes(rig: Rig) -> None:
 def json_misspelt(rig: Rig) -> None:
     """Envoy passes over fields that it does not know: an id under another name is none, and has to be asked for."""
     number = rig.number("00")
-    status, answer = post(rig.envoy.plain, SERVICE + "CreateCalls", {"request-id": "json-6", "calls": [{"to": [number]}]})
+    request = {"request-id": "json-6", "calls": [{"to": [number]}]}
+    status, answer = post(rig.envoy.plain, SERVICE + "CreateCalls", request)
     check(status == 400 and detail(answer, "google.rpc.ErrorInfo")["reason"] == "REQUEST_ID_REQUIRED", status, answer)
     check(rig.dials(number) == 0, "dialled:", rig.dials(number))
 
