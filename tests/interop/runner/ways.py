@@ -9,6 +9,8 @@ everything that is started says what it says to files in it.
 from contextlib import contextmanager
 from pathlib import Path
 
+from envoy.ways import ViaEnvoy, ViaEnvoyTls
+
 from .gateway import Gateway
 
 
@@ -58,4 +60,4 @@ token = "{TOKEN}"
 certificate = "spiffe://example.test/billing"
 """
 
-WAYS = {way.name: way for way in [Direct(), Tls()]}
+WAYS = {way.name: way for way in [Direct(), Tls(), ViaEnvoy(), ViaEnvoyTls()]}
