@@ -72,7 +72,9 @@ impl Default for Limits {
             // More often than proxies cut a quiet one.
             keep_alive_interval: 20 * SECOND,
             keep_alive_timeout: 20 * SECOND,
-            pending_resets: 20,
+            // As many as `streams`: who gives up all it has begun is no attack, and behind a proxy
+            // others share its connection.
+            pending_resets: 1_024,
             error_resets: 1_024,
             send_buffer_bytes: 400 * KIB,
             stream_window_bytes: MIB,

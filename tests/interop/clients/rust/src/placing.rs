@@ -92,7 +92,9 @@ pub async fn deadline(client: &mut Client) -> Outcome {
     let request = gateway::request("deadline", "slow", &["14"]);
     let began = Instant::now();
     let late = create_calls(client, &request, Duration::from_secs(1)).await;
-    refused(late, Code::DeadlineExceeded)?;
+    // What is behind a proxy may be later than the library's own clock, and that says "cancelled".
+    let late = late.err().ok_or("the RPC is OK, though it had no time")?;
+    ensure!(matches!(late.code(), Code::DeadlineExceeded | Code::Cancelled), "{late}");
     let took = began.elapsed();
     ensure!(took > Duration::from_millis(900) && took < LONG / 10, "after {took:?}");
     let by_id =
