@@ -98,6 +98,9 @@ enum Command {
         #[arg(value_name = "COMMAND")]
         words: Vec<String>,
     },
+    /// Prints what the API consists of: a FileDescriptorSet with imports, details of errors and
+    /// comments, for grpcurl -protoset, Envoy's transcoder, Wireshark and code generators.
+    Descriptors,
     /// Validates a configuration file and prints its routes.
     Check {
         /// The configuration file.
@@ -138,6 +141,7 @@ impl Cli {
             Command::Health(arguments) => health::run(arguments).await,
             Command::Completions { shell } => pages::completions(shell),
             Command::Man { words } => pages::man(&words),
+            Command::Descriptors => pages::descriptors(),
             Command::Check { config } => check::run(&config),
         };
         telemetry.end().await;
