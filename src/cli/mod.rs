@@ -101,6 +101,8 @@ enum Command {
     /// Prints what the API consists of: a FileDescriptorSet with imports, details of errors and
     /// comments, for grpcurl -protoset, Envoy's transcoder, Wireshark and code generators.
     Descriptors,
+    /// Prints the JSON schema of the configuration, for editors.
+    Schema,
     /// Validates a configuration file and prints its routes.
     Check {
         /// The configuration file.
@@ -142,6 +144,7 @@ impl Cli {
             Command::Completions { shell } => pages::completions(shell),
             Command::Man { words } => pages::man(&words),
             Command::Descriptors => pages::descriptors(),
+            Command::Schema => pages::schema(),
             Command::Check { config } => check::run(&config),
         };
         telemetry.end().await;

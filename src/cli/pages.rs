@@ -1,4 +1,5 @@
-//! What other programs want to know: shells and `man` of the commands, tools for gRPC of the API.
+//! What other programs want to know: shells and `man` of the commands, tools for gRPC of the
+//! API, editors of the configuration.
 
 use std::{
     io::{self, Write},
@@ -40,6 +41,11 @@ pub(super) fn descriptors() -> ExitCode {
         Ok(set) => print(&set.encode_to_vec()),
         Err(error) => fail(error, 1),
     }
+}
+
+/// What editors check and complete a configuration by.
+pub(super) fn schema() -> ExitCode {
+    print(include_bytes!("../../schema/dialplane.schema.json"))
 }
 
 fn print(text: &[u8]) -> ExitCode {

@@ -57,8 +57,7 @@ pub struct Member {
     pub oneof: Option<(String, String)>,
 }
 
-struct File<'a> {
-    proto: &'a FileDescriptorProto,
+struct File {
     comments: HashMap<Vec<i32>, String>,
 }
 
@@ -71,7 +70,7 @@ impl Api {
         for name in FILES {
             let name = format!("dialplane/v1/{name}.proto");
             let proto = set.file.iter().find(|file| file.name() == name).unwrap();
-            let file = File { proto, comments: comments(proto) };
+            let file = File { comments: comments(proto) };
             for (i, service) in (0..).zip(&proto.service) {
                 api.services.push(file.service(i, service));
             }
@@ -92,7 +91,7 @@ fn comments(file: &FileDescriptorProto) -> HashMap<Vec<i32>, String> {
     found.filter(|(_, comment)| !comment.is_empty()).collect()
 }
 
-impl File<'_> {
+impl File {
     fn comment(&self, path: &[i32]) -> String {
         self.comments.get(path).cloned().unwrap_or_default()
     }
