@@ -103,11 +103,14 @@ enum Command {
     Descriptors,
     /// Prints the JSON schema of the configuration, for editors.
     Schema,
-    /// Validates a configuration file and prints its routes.
+    /// Validates a configuration file, and explains what the gateway will do by it.
     Check {
         /// The configuration file.
         #[arg(long, env = "DIALPLANE_CONFIG", value_name = "FILE")]
         config: PathBuf,
+        /// Prints mistakes, warnings and the explanation as JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -145,7 +148,7 @@ impl Cli {
             Command::Man { words } => pages::man(&words),
             Command::Descriptors => pages::descriptors(),
             Command::Schema => pages::schema(),
-            Command::Check { config } => check::run(&config),
+            Command::Check { config, json } => check::run(&config, json),
         };
         telemetry.end().await;
         code

@@ -17,7 +17,7 @@ use toml::{
 use url::Url;
 
 use super::{
-    Digest, Digests, Problem, Secret, Source, digest,
+    Digest, Digests, Origin, Problem, Secret, Source, digest,
     duration::{parse_duration, show_duration},
     nearest::nearest,
 };
@@ -56,7 +56,9 @@ impl<'a> Section<'a> {
 
     fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Range<usize>)> {
         self.known.insert(key);
-        self.table.get(key).map(|value| (value.get_ref(), value.span()))
+        let value = self.table.get(key)?;
+        self.source.origins.given(self.key(key));
+        Some((value.get_ref(), value.span()))
     }
 
     /// Whether the key is there.
@@ -166,7 +168,10 @@ impl<'a> Section<'a> {
         const EXPECTED: &str = "a string, { env = \"NAME\" } or { file = \"path\" }";
         let (value, span) = self.get(key)?;
         match value {
-            DeValue::String(text) if !text.is_empty() => Some(Secret::new(text.to_string())),
+            DeValue::String(text) if !text.is_empty() => {
+                self.source.origins.secret(self.key(key), Origin::Text);
+                Some(Secret::new(text.to_string()))
+            }
             DeValue::String(_) => {
                 self.source.note(
                     span.start,
@@ -181,6 +186,9 @@ impl<'a> Section<'a> {
                 section.finish();
                 let text = match (env, file) {
                     (Some(name), None) => {
+                        self.source
+                            .origins
+                            .secret(self.key(key), Origin::Environment(name.clone()));
                         let text = (self.source.environment)(&name).filter(|text| !text.is_empty());
                         if text.is_none() {
                             self.problem(
@@ -191,7 +199,7 @@ impl<'a> Section<'a> {
                         text
                     }
                     (None, Some(path)) => self
-                        .read(key, &path)
+                        .read_from(key, &path)
                         .and_then(|bytes| {
                             let text = String::from_utf8(bytes).ok();
                             if text.is_none() {
@@ -213,6 +221,12 @@ impl<'a> Section<'a> {
             }
             other => self.mismatch(key, other, span.start, EXPECTED),
         }
+    }
+
+    fn read_from(&self, key: &str, path: &str) -> Option<Vec<u8>> {
+        let full = self.source.directory.join(path);
+        self.source.origins.secret(self.key(key), Origin::File(full));
+        self.read(key, path)
     }
 
     /// A credential that has to be there.
