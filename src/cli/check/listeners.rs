@@ -19,12 +19,12 @@ fn server(config: &Config) -> Topic {
     let (server, mut topic) = (&config.server, Topic::new("server"));
     topic.say(match &server.listen {
         Listen::Tcp(address) => format!(
-            "listens for gRPC on {address}, {}, {}.",
+            "It listens for gRPC on {address}, {}, {}.",
             reached(*address),
             encrypted(server.tls.as_ref())
         ),
         Listen::Unix(path) => format!(
-            "listens for gRPC on the socket {}, for users of this machine that the file's permissions {:04o} let in.",
+            "It listens for gRPC on the socket {}, for users of this machine that the file's permissions {:04o} let in.",
             path.display(),
             server.socket_mode
         ),
@@ -40,34 +40,34 @@ fn server(config: &Config) -> Topic {
     });
     match server.callbacks {
         Some(address) => topic.say(format!(
-            "listens for what vendors post on {address}, {}, {}. Each post has to prove that it is the vendor's.",
+            "It listens for what vendors post on {address}, {}, {}. Each post has to prove that it is the vendor's.",
             reached(address),
             encrypted(server.callbacks_tls.as_ref())
         )),
-        None => topic.say("takes no posts of vendors: callbacks is not set."),
+        None => topic.say("It takes no posts of vendors: callbacks is not set."),
     }
     match server.admin {
         Some(address) => topic.say(format!(
-            "tells metrics and probes on {address}, {}, {}.",
+            "It tells metrics and probes on {address}, {}, {}.",
             reached(address),
             encrypted(server.admin_tls.as_ref())
         )),
-        None => topic.say("has no listener for metrics and probes: admin is not set."),
+        None => topic.say("It has no listener for metrics and probes: admin is not set."),
     }
     if server.require_request_id {
-        topic.say("refuses a CreateCalls without a request_id.");
+        topic.say("It refuses a CreateCalls without a request_id.");
     }
     let notice = match server.drain_notice {
         none if none.is_zero() => String::new(),
-        notice => format!("takes calls for {} more, ", show_duration(notice)),
+        notice => format!("takes calls for {} more, then ", show_duration(notice)),
     };
     topic.say(match server.drain {
         Some(drain) => format!(
-            "When it is asked to stop, it {notice}then finishes what is under way for up to {}.",
+            "When it is asked to stop, it {notice}finishes what is under way for up to {}.",
             show_duration(drain)
         ),
         None => format!(
-            "When it is asked to stop, it {notice}then finishes what is under way for as long as the vendors' timeouts allow."
+            "When it is asked to stop, it {notice}finishes what is under way for as long as the vendors' timeouts allow."
         ),
     });
     topic
@@ -86,7 +86,10 @@ fn encrypted(tls: Option<&Tls>) -> String {
         None => "in the clear".to_owned(),
         Some(Tls { client_ca: None, .. }) => "over TLS".to_owned(),
         Some(Tls { client_ca: Some(ca), .. }) => {
-            format!("over TLS, with a certificate of one of the authorities in {}", ca.display())
+            format!(
+                "over TLS, for those who show a certificate of an authority in {}",
+                ca.display()
+            )
         }
     }
 }
@@ -95,21 +98,21 @@ fn caller(caller: &Caller, origins: &Origins) -> Topic {
     let mut topic = Topic::new(format!("callers.{}", caller.name));
     topic.say(match (&caller.token, &caller.certificate) {
         (Some(_), Some(name)) => {
-            format!("proves itself by a token and the certificate of {name}, both.")
+            format!("It proves itself by a token and the certificate of {name}, both.")
         }
-        (Some(_), None) => "proves itself by a token.".to_owned(),
-        (None, Some(name)) => format!("proves itself by the certificate of {name}."),
+        (Some(_), None) => "It proves itself by a token.".to_owned(),
+        (None, Some(name)) => format!("It proves itself by the certificate of {name}."),
         // The configuration does not let this happen.
-        (None, None) => "proves itself by nothing.".to_owned(),
+        (None, None) => "It proves itself by nothing.".to_owned(),
     });
     let list = if caller.suppressions { "keeps" } else { "may not use" };
     topic.say(match &caller.routes {
-        None => format!("may place calls through all routes, and {list} the do-not-call list."),
+        None => format!("It may place calls through all routes, and {list} the do-not-call list."),
         Some(routes) => {
             let routes: Vec<_> = routes.iter().collect();
             let routes = listed(&routes);
             format!(
-                "may place and see calls through {routes} alone, and {list} the do-not-call list."
+                "It may place and see calls through {routes} alone, and {list} the do-not-call list."
             )
         }
     });
@@ -135,12 +138,12 @@ pub(super) fn secrets(topic: &mut Topic, origins: &Origins) {
 fn ledger(config: &Config) -> Topic {
     let mut topic = Topic::new("ledger");
     match config.ledger.strip_prefix("sqlite:") {
-        Some(":memory:") => topic.say("keeps calls in memory, until the gateway stops."),
-        Some(path) if path.starts_with('/') => topic.say(format!("keeps every call in {path}.")),
+        Some(":memory:") => topic.say("Calls are kept in memory, until the gateway stops."),
+        Some(path) if path.starts_with('/') => topic.say(format!("Every call is kept in {path}.")),
         Some(path) => topic.say(format!(
-            "keeps every call in {path}, in the directory in which the gateway is started."
+            "Every call is kept in {path}, in the directory in which the gateway is started."
         )),
-        None => topic.say(format!("keeps every call at {}.", config.ledger)),
+        None => topic.say(format!("Every call is kept at {}.", config.ledger)),
     }
     topic.say(format!(
         "A request, its calls and its request_id are kept for {} after the last of them was over.",

@@ -16,8 +16,8 @@ fn topic(config: &Config, vendor: &VendorConfig, origins: &Origins) -> Topic {
     let is_given = |key: &str| origins.is_given(&format!("vendors.{}.{key}", vendor.name));
     let kind = vendor.adapter.kind();
     topic.say(match can.max_batch {
-        1 => format!("an account with {kind}, which takes one call in each exchange."),
-        most => format!("an account with {kind}, which takes up to {most} calls in an exchange."),
+        1 => format!("An account with {kind}, which takes one call in each exchange."),
+        most => format!("An account with {kind}, which takes up to {most} calls in an exchange."),
     });
     topic.say(pace(vendor, is_given("rate")));
     let in_flight = match vendor.max_in_flight {

@@ -43,6 +43,10 @@ impl Walk {
             assert!(definition.is_object(), "there is no {name}");
             return self.forms(definition);
         }
+        // Of a vendor: all that it may be, each by its kind.
+        if node["then"].is_object() {
+            return self.forms(&node["then"]);
+        }
         for key in ["allOf", "anyOf", "oneOf"] {
             // Others only say which keys have to be there.
             let forms = node[key].as_array().filter(|forms| forms[0].get("required").is_none());
@@ -91,4 +95,21 @@ impl Walk {
             self.tables.push(Table { path: path.to_vec(), keys });
         }
     }
+}
+
+#[test]
+fn a_vendor_of_any_kind_has_the_keys_of_all_kinds() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let definitions = &schema["definitions"];
+    let keys = |name: &str| -> BTreeSet<String> {
+        definitions[name]["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    let kinds = &definitions["vendor"]["properties"]["kind"]["enum"];
+    let kinds = kinds.as_array().unwrap().iter().map(|kind| kind.as_str().unwrap());
+    let kinds: Vec<_> = kinds.collect();
+    let of_kinds: BTreeSet<_> = kinds.iter().flat_map(|kind| keys(kind)).collect();
+    assert_eq!(keys("vendor"), of_kinds);
+    let known: Vec<_> = dialplane::vendors::REGISTRY.iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, known);
+    assert_eq!(definitions["vendor"]["allOf"].as_array().unwrap().len(), known.len());
 }
