@@ -152,7 +152,7 @@ fn what_is_right_has_no_warnings() {
 fn what_is_probably_not_meant_is_told() {
     let routes = "[routes.default]\nvendors = [\"k\"]\n";
     let mob = "[vendors.m]\nkind = \"mobtexting\"\naccess_token = \"t\"\n";
-    let cases: [(String, &[&str]); 11] = [
+    let cases: [(String, &[&str]); 12] = [
         (
             format!("[server]\ncallbacks = \"127.0.0.1:8080\"\n{KNOVVU}{routes}"),
             &["server.callbacks: is 127.0.0.1:8080, and no vendor was told"],
@@ -210,6 +210,12 @@ fn what_is_probably_not_meant_is_told() {
         (
             format!("{mob}[routes.default]\nvendors = [\"m\"]\ncaller_id = \"+918000000001\""),
             &["routes.default: a call that names no "],
+        ),
+        (
+            format!(
+                "{PHONON}results = {{ url = \"https://r.test\" }}\n{mob}bridge = \"1234\"\n[routes.default]\nvendors = [\"p\", \"m\"]\naudio = \"https://x.test/a.mp3\""
+            ),
+            &["routes.default: calls that say nothing else pass over p: Phonon plays no audio"],
         ),
     ];
     for (text, expected) in cases {

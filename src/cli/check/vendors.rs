@@ -104,7 +104,7 @@ fn results(config: &Config, vendor: &VendorConfig, topic: &mut Topic) {
             topic.say("Nothing that it posts is taken: it was not told how it proves who it is.");
         }
         (Some(_), None) => {
-            topic.say("It may post results, and nobody listens: server.callbacks is not set.")
+            topic.say("It may post results, and nobody listens: server.callbacks is not set.");
         }
         (Some(callback), Some(address)) => {
             let tls = config.server.callbacks_tls.is_some();

@@ -139,18 +139,14 @@ fn of_route(config: &Config, route: &Route) -> Vec<Warning> {
             if violation.field.starts_with("to") {
                 continue;
             }
-            let never = match (&route.script, cause) {
-                (Some(_), Cause::Unsupported) => "passes over",
-                _ => "can't use",
+            let (field, why) = (violation.field, violation.description);
+            let told = match cause {
+                Cause::Unsupported => {
+                    format!("calls that say nothing else pass over {name}: {why}")
+                }
+                _ => format!("a call that names no {field} can't go to {name}: {field} {why}"),
             };
-            found.push(warning(
-                format!("routes.{}", route.name),
-                format!(
-                    "a call that names no {field} {never} {name}: {field} {}",
-                    violation.description,
-                    field = violation.field,
-                ),
-            ));
+            found.push(warning(format!("routes.{}", route.name), told));
         }
     }
     found

@@ -23,7 +23,7 @@ fn the_reference_is_what_the_protos_say() {
         made == written,
         "docs/api.md is not what proto/ says, from line {} on; write it anew with\n\
          DIALPLANE_WRITE=1 cargo test --test papers api",
-        line.map_or_else(|| made.lines().count().min(written.lines().count()), |line| line) + 1,
+        line.unwrap_or_else(|| made.lines().count().min(written.lines().count())) + 1,
     );
 }
 

@@ -6,7 +6,7 @@ use dialplane::proto::DESCRIPTORS;
 use prost::Message;
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    FileDescriptorSet, ServiceDescriptorProto,
+    FileDescriptorSet, MessageOptions, ServiceDescriptorProto,
     field_descriptor_proto::{Label, Type},
 };
 
@@ -154,7 +154,7 @@ impl File {
 }
 
 fn is_map_entry(message: &DescriptorProto) -> bool {
-    message.options.as_ref().is_some_and(|options| options.map_entry())
+    message.options.as_ref().is_some_and(MessageOptions::map_entry)
 }
 
 fn kind_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> (&'static str, String) {
