@@ -22,6 +22,7 @@ mod connection;
 mod create;
 mod cursor;
 mod deadline;
+mod descriptors;
 mod farewell;
 mod fingerprint;
 mod health;
@@ -43,6 +44,7 @@ mod vendors;
 mod watch;
 
 pub use callers::{Arrived, Caller, Callers};
+pub use descriptors::descriptors;
 pub(crate) use health::{HealthApi, health};
 pub use observe::{Observe, Observed};
 pub(crate) use parse::mistakes;

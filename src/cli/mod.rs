@@ -98,11 +98,19 @@ enum Command {
         #[arg(value_name = "COMMAND")]
         words: Vec<String>,
     },
-    /// Validates a configuration file and prints its routes.
+    /// Prints what the API consists of: a FileDescriptorSet with imports, details of errors and
+    /// comments, for grpcurl -protoset, Envoy's transcoder, Wireshark and code generators.
+    Descriptors,
+    /// Prints the JSON schema of the configuration, for editors.
+    Schema,
+    /// Validates a configuration file, and explains what the gateway will do by it.
     Check {
         /// The configuration file.
         #[arg(long, env = "DIALPLANE_CONFIG", value_name = "FILE")]
         config: PathBuf,
+        /// Prints mistakes, warnings and the explanation as JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -138,7 +146,9 @@ impl Cli {
             Command::Health(arguments) => health::run(arguments).await,
             Command::Completions { shell } => pages::completions(shell),
             Command::Man { words } => pages::man(&words),
-            Command::Check { config } => check::run(&config),
+            Command::Descriptors => pages::descriptors(),
+            Command::Schema => pages::schema(),
+            Command::Check { config, json } => check::run(&config, json),
         };
         telemetry.end().await;
         code

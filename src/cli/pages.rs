@@ -1,4 +1,5 @@
-//! What shells and `man` want to know of the commands.
+//! What other programs want to know: shells and `man` of the commands, tools for gRPC of the
+//! API, editors of the configuration.
 
 use std::{
     io::{self, Write},
@@ -7,8 +8,10 @@ use std::{
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use prost::Message;
 
 use super::{Cli, WRONG_INPUT, fail};
+use crate::api;
 
 /// Completions for a shell.
 pub(super) fn completions(shell: Shell) -> ExitCode {
@@ -30,6 +33,19 @@ pub(super) fn man(words: &[String]) -> ExitCode {
         Ok(()) => print(&text),
         Err(error) => fail(error, 1),
     }
+}
+
+/// The very descriptors that reflection tells, as `protoc --descriptor_set_out` would write them.
+pub(super) fn descriptors() -> ExitCode {
+    match api::descriptors() {
+        Ok(set) => print(&set.encode_to_vec()),
+        Err(error) => fail(error, 1),
+    }
+}
+
+/// What editors check and complete a configuration by.
+pub(super) fn schema() -> ExitCode {
+    print(include_bytes!("../../schema/dialplane.schema.json"))
 }
 
 fn print(text: &[u8]) -> ExitCode {

@@ -7,7 +7,11 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{Section, parse::check_name};
+use super::{
+    Section,
+    nearest::{did_you_mean, nearest},
+    parse::check_name,
+};
 
 /// The shortest token: shorter ones can be guessed.
 const SHORTEST_TOKEN: usize = 16;
@@ -121,7 +125,8 @@ fn caller(
         let mut allowed = BTreeSet::new();
         for (route, at) in routes {
             if !known.contains(route.as_str()) {
-                section.problem_at(at, "routes", format!("there is no route {route:?}"));
+                let meant = did_you_mean(nearest(&route, known).map(|near| format!("{near:?}")));
+                section.problem_at(at, "routes", format!("there is no route {route:?}{meant}"));
             }
             allowed.insert(route);
         }

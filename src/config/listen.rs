@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{CallbackLimits, Limits, Listen, Section, Server, Tls, limits, tls};
+use super::{
+    CallbackLimits, Limits, Listen, Section, Server, Tls, limits, nearest::did_you_mean, tls,
+};
 
 const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50_051);
 const SECOND: Duration = Duration::from_secs(1);
@@ -189,7 +191,8 @@ fn checked(
     expected: &str,
 ) -> Option<SocketAddr> {
     let Ok(address) = text.parse::<SocketAddr>() else {
-        section.problem(key, format!("is {text:?}; expected {expected}"));
+        let meant = did_you_mean(meant(text).map(|address| format!("{:?}", address.to_string())));
+        section.problem(key, format!("is {text:?}; expected {expected}{meant}"));
         return None;
     };
     let is_open = !(guard.encrypts && guard.knows);
@@ -210,6 +213,13 @@ fn checked(
         return None;
     }
     Some(address)
+}
+
+/// An address without its host, or with a name for it that only this machine has.
+fn meant(text: &str) -> Option<SocketAddr> {
+    let port = text.strip_prefix("localhost:").or(text.strip_prefix(':')).unwrap_or(text);
+    let port: u16 = port.trim().parse().ok()?;
+    Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
 }
 
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {

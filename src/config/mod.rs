@@ -7,6 +7,7 @@ mod limits;
 mod listen;
 mod model;
 mod nearest;
+mod origin;
 mod parse;
 mod problem;
 mod route;
@@ -24,6 +25,7 @@ pub use limits::{CallbackLimits, Limits};
 pub use model::{
     Breaker, Config, Link, Listen, OutsideWindow, Rate, Route, Schedule, Server, VendorConfig,
 };
+pub use origin::{Origin, Origins};
 pub use problem::{ConfigError, Problem, Problems};
 pub use secret::Secret;
 pub use section::Section;

@@ -10,7 +10,8 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Config, ConfigError, Problem, Problems, Route, Section, Source, VendorConfig, callers, listen,
+    Config, ConfigError, Origins, Problem, Problems, Route, Section, Source, VendorConfig, callers,
+    listen,
     route::{self, Vendors},
     vendor,
 };
@@ -34,24 +35,40 @@ impl Config {
     /// The same, and the files that it was read from or that it names, whether they are there
     /// or not: when one of them changes, it may read otherwise.
     pub fn load_with_files(path: &Path) -> (Result<Self, ConfigError>, Vec<PathBuf>) {
-        let mut files = vec![path.to_owned()];
+        let (config, files, _) = Self::load_all(path);
+        (config, files)
+    }
+
+    /// As [`Config::load`], and what of it the file says, and where its secrets are.
+    ///
+    /// # Errors
+    /// When the file can't be read, and with every mistake in it.
+    pub fn load_with_origins(path: &Path) -> Result<(Self, Origins), ConfigError> {
+        let (config, _, origins) = Self::load_all(path);
+        config.map(|config| (config, origins))
+    }
+
+    fn load_all(path: &Path) -> (Result<Self, ConfigError>, Vec<PathBuf>, Origins) {
+        let (mut files, mut origins) = (vec![path.to_owned()], Origins::default());
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                return (Err(ConfigError::Unreadable { path: path.to_owned(), error }), files);
+                let error = ConfigError::Unreadable { path: path.to_owned(), error };
+                return (Err(error), files, origins);
             }
         };
         let directory = path.parent().unwrap_or(Path::new(""));
         let config = match String::from_utf8(bytes) {
             Ok(text) => {
                 let environment = |name: &str| env::var(name).ok();
-                let (config, named) = read_text(REGISTRY, &text, directory, &environment);
+                let (config, named, noted) = read_text(REGISTRY, &text, directory, &environment);
                 files.extend(named);
+                origins = noted;
                 config
             }
             Err(error) => Err(Problems::new(vec![not_text(&error)])),
         };
-        (config.map_err(|problems| ConfigError::Wrong(problems.of_file(path))), files)
+        (config.map_err(|problems| ConfigError::Wrong(problems.of_file(path))), files, origins)
     }
 
     /// Reads a configuration. `directory` is where relative paths start, `environment`
@@ -81,13 +98,13 @@ impl Config {
     }
 }
 
-/// The configuration, and the files that it names.
+/// The configuration, the files that it names, and what it says itself.
 fn read_text(
     registry: &[Registration],
     text: &str,
     directory: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> (Result<Config, Problems>, Vec<PathBuf>) {
+) -> (Result<Config, Problems>, Vec<PathBuf>, Origins) {
     let source = Source::new(text, directory, environment);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -96,10 +113,10 @@ fn read_text(
     }
     let root = Section::new(&source, "", 0, table.get_ref());
     let config = read(registry, &source, root);
-    let files = source.files();
+    let (files, origins) = (source.files(), source.origins.take());
     let problems = source.into_problems();
     let config = if problems.is_empty() { Ok(config) } else { Err(Problems::new(told(problems))) };
-    (config, files)
+    (config, files, origins)
 }
 
 fn not_text(error: &std::string::FromUtf8Error) -> Problem {

@@ -19,8 +19,10 @@ use url::Url;
 use super::{
     Digest, Digests, Problem, Secret, Source, digest,
     duration::{parse_duration, show_duration},
-    nearest::nearest,
+    nearest::{did_you_mean, duration_hint, nearest},
 };
+
+mod secrets;
 
 /// A table of the file. Keys that nobody asked for are mistakes: [`Section::finish`].
 pub struct Section<'a> {
@@ -56,7 +58,9 @@ impl<'a> Section<'a> {
 
     fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Range<usize>)> {
         self.known.insert(key);
-        self.table.get(key).map(|value| (value.get_ref(), value.span()))
+        let value = self.table.get(key)?;
+        self.source.origins.given(self.key(key));
+        Some((value.get_ref(), value.span()))
     }
 
     /// Whether the key is there.
@@ -124,6 +128,10 @@ impl<'a> Section<'a> {
                 None
             }
             DeValue::String(text) => Some(text.to_string()),
+            // What it is may be nothing to repeat: somebody's number.
+            other @ (DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
+                self.mismatch(key, other, span.start, "a string, in quotes")
+            }
             other => self.mismatch(key, other, span.start, "a string"),
         }
     }
@@ -152,76 +160,6 @@ impl<'a> Section<'a> {
                 None
             }
         }
-    }
-
-    /// A credential: a string, `{ env = "NAME" }` or `{ file = "path" }`. Its text
-    /// never gets into a message.
-    pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
-        let secret = self.read_secret(key)?;
-        self.source.keep(&secret);
-        Some(secret)
-    }
-
-    fn read_secret(&mut self, key: &'static str) -> Option<Secret> {
-        const EXPECTED: &str = "a string, { env = \"NAME\" } or { file = \"path\" }";
-        let (value, span) = self.get(key)?;
-        match value {
-            DeValue::String(text) if !text.is_empty() => Some(Secret::new(text.to_string())),
-            DeValue::String(_) => {
-                self.source.note(
-                    span.start,
-                    self.key(key),
-                    format!("is empty; expected {EXPECTED}"),
-                );
-                None
-            }
-            DeValue::Table(table) => {
-                let mut section = Section::new(self.source, self.key(key), span.start, table);
-                let (env, file) = (section.string("env"), section.string("file"));
-                section.finish();
-                let text = match (env, file) {
-                    (Some(name), None) => {
-                        let text = (self.source.environment)(&name).filter(|text| !text.is_empty());
-                        if text.is_none() {
-                            self.problem(
-                                key,
-                                format!("the environment variable {name} is not set"),
-                            );
-                        }
-                        text
-                    }
-                    (None, Some(path)) => self
-                        .read(key, &path)
-                        .and_then(|bytes| {
-                            let text = String::from_utf8(bytes).ok();
-                            if text.is_none() {
-                                self.problem(key, format!("the file {path} is not UTF-8 text"));
-                            }
-                            text
-                        })
-                        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
-                    _ => {
-                        self.problem(key, format!("expected {EXPECTED}"));
-                        None
-                    }
-                }?;
-                if text.is_empty() {
-                    self.problem(key, "the secret is empty");
-                    return None;
-                }
-                Some(Secret::new(text))
-            }
-            other => self.mismatch(key, other, span.start, EXPECTED),
-        }
-    }
-
-    /// A credential that has to be there.
-    pub fn required_secret(&mut self, key: &'static str) -> Option<Secret> {
-        if !self.has(key) {
-            self.known.insert(key);
-            self.missing(key, "a string, { env = \"NAME\" } or { file = \"path\" }");
-        }
-        self.secret(key)
     }
 
     fn read(&self, key: &str, path: &str) -> Option<Vec<u8>> {
@@ -280,7 +218,10 @@ impl<'a> Section<'a> {
         let text = self.text(key, &expected)?;
         let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            self.problem(key, format!("is {text:?}; {expected}"));
+            let words = choices.iter().map(|(word, _)| *word).collect();
+            let near = nearest(&text, &words).filter(|_| text.len() > 2);
+            let meant = did_you_mean(near.map(|word| format!("{word:?}")));
+            self.problem(key, format!("is {text:?}; {expected}{meant}"));
         }
         found
     }
@@ -290,6 +231,9 @@ impl<'a> Section<'a> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let (value, span) = self.get(key)?;
         let DeValue::Integer(integer) = value else {
+            let text = value.as_str().map(|text| text.replace(['_', ','], ""));
+            let meant = text.and_then(|text| text.parse().ok()).filter(|n| range.contains(n));
+            let expected = format!("{expected}{}", did_you_mean(meant));
             return self.mismatch(key, value, span.start, &expected);
         };
         let number = i64::from_str_radix(integer.as_str(), integer.radix())
@@ -322,7 +266,15 @@ impl<'a> Section<'a> {
         let (value, span) = self.get(key)?;
         match value {
             DeValue::Boolean(yes) => Some(*yes),
-            other => self.mismatch(key, other, span.start, expected),
+            other => {
+                let meant = match other.as_str().map(str::to_ascii_lowercase).as_deref() {
+                    Some("true" | "yes" | "on" | "1") => Some(true),
+                    Some("false" | "no" | "off" | "0") => Some(false),
+                    _ => None,
+                };
+                let expected = format!("{expected}{}", did_you_mean(meant));
+                self.mismatch(key, other, span.start, &expected)
+            }
         }
     }
 
@@ -339,11 +291,14 @@ impl<'a> Section<'a> {
         );
         let (value, span) = self.get(key)?;
         let DeValue::String(text) = value else {
-            return self.mismatch(key, value, span.start, &expected);
+            let number = value.as_integer().map_or("", |number| number.as_str());
+            let meant = duration_hint(number, |d| range.contains(&d));
+            return self.mismatch(key, value, span.start, &format!("{expected}{meant}"));
         };
         let found = parse_duration(text).filter(|d| range.contains(d));
         if found.is_none() {
-            self.problem(key, format!("is {text:?}; expected {expected}"));
+            let meant = duration_hint(text, |d| range.contains(&d));
+            self.problem(key, format!("is {text:?}; expected {expected}{meant}"));
         }
         found
     }
@@ -358,7 +313,9 @@ impl<'a> Section<'a> {
     pub fn strings_at(&mut self, key: &'static str) -> Option<Vec<(String, usize)>> {
         let (value, span) = self.get(key)?;
         let DeValue::Array(items) = value else {
-            return self.mismatch(key, value, span.start, "a list of strings");
+            let meant = did_you_mean(value.as_str().map(|text| format!("[{text:?}]")));
+            let expected = format!("a list of strings{meant}");
+            return self.mismatch(key, value, span.start, &expected);
         };
         let mut texts = Vec::with_capacity(items.len());
         for item in items {

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Problem, Secret,
     digest::{self, Digest},
+    origin::Noted,
 };
 
 /// The file that is read, and what was found wrong with it so far.
@@ -20,6 +21,7 @@ pub struct Source<'a> {
     /// Of what was read since this was asked last.
     contents: RefCell<Vec<Digest>>,
     files: RefCell<Vec<PathBuf>>,
+    pub(super) origins: Noted,
 }
 
 impl<'a> Source<'a> {
@@ -37,6 +39,7 @@ impl<'a> Source<'a> {
             secrets: RefCell::default(),
             contents: RefCell::default(),
             files: RefCell::default(),
+            origins: Noted::default(),
         }
     }
 

@@ -33,6 +33,11 @@ pub trait Callback: Send + Sync {
     /// it is in the address.
     fn challenge(&self) -> Option<&'static str>;
 
+    /// The name after `/callbacks/` in the address that the vendor is given, where it is known.
+    fn posts_to(&self) -> Option<&str> {
+        None
+    }
+
     /// What a piece of a delivery says of the call it was found to be about.
     fn told(&self, said: &Value, call: &Placed<'_>) -> Told;
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod calls;
+mod configurations;
 #[allow(dead_code, unused_imports, reason = "the gateway's tests need more of it")]
 #[path = "../gateway/harness/mod.rs"]
 mod harness;

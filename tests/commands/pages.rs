@@ -15,4 +15,6 @@ async fn shells_and_man_know_the_commands() {
     assert!(page.out.contains(".TH dialplane-suppress-add 1"), "{page:?}");
     assert!(page.out.contains("token\\-file"), "{page:?}");
     run("man nonsense").failed(2, "there is no command");
+    let schema = run("schema").out;
+    assert_eq!(schema, include_str!("../../schema/dialplane.schema.json"));
 }

@@ -21,6 +21,7 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
+use tonic_reflection::pb::v1alpha;
 
 use crate::harness::{Answer, Explained, Gateway, ROUTES, Stub, six_systems, to, with_sandbox};
 
@@ -87,6 +88,53 @@ async fn clients_without_files_can_ask_for_the_api() {
             "{symbol}: {answer:?}"
         );
     }
+    gateway.stop().await;
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_an_answer_after_which_a_client_goes_on() {
+    let (sandbox, gateway) = with_sandbox().await;
+    let symbols = ["dialplane.v1.Nobody", "google.rpc.ErrorInfo"];
+    let questions: Vec<_> = symbols
+        .map(|symbol| MessageRequest::FileContainingSymbol(symbol.into()))
+        .map(|message| ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(message),
+        })
+        .into();
+    let alpha: Vec<_> = symbols
+        .map(|symbol| {
+            v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(symbol.into())
+        })
+        .map(|message| v1alpha::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(message),
+        })
+        .into();
+
+    let mut reflection = ServerReflectionClient::new(gateway.channel.clone());
+    let asked = reflection.server_reflection_info(tokio_stream::iter(questions.clone()));
+    let mut answers = asked.await.unwrap().into_inner();
+    let unknown = answers.message().await.unwrap().unwrap();
+    assert_eq!(unknown.original_request.as_ref(), questions.first());
+    let Some(MessageResponse::ErrorResponse(error)) = unknown.message_response else {
+        panic!("no error");
+    };
+    assert_eq!(Code::from(error.error_code), Code::NotFound);
+    let known = answers.message().await.unwrap().unwrap().message_response;
+    assert!(matches!(known, Some(MessageResponse::FileDescriptorResponse(_))));
+    assert!(answers.message().await.unwrap().is_none());
+
+    let mut reflection =
+        v1alpha::server_reflection_client::ServerReflectionClient::new(gateway.channel.clone());
+    let asked = reflection.server_reflection_info(tokio_stream::iter(alpha));
+    let mut answers = asked.await.unwrap().into_inner();
+    use v1alpha::server_reflection_response::MessageResponse as Old;
+    let unknown = answers.message().await.unwrap().unwrap().message_response;
+    assert!(matches!(unknown, Some(Old::ErrorResponse(_))));
+    let known = answers.message().await.unwrap().unwrap().message_response;
+    assert!(matches!(known, Some(Old::FileDescriptorResponse(_))));
     gateway.stop().await;
     sandbox.stop().await;
 }

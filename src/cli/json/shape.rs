@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use prost::Message;
 use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet, MessageOptions,
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, MessageOptions,
     field_descriptor_proto::{Label, Type},
 };
 
 use super::wire::Raw;
-use crate::proto::DESCRIPTORS;
+use crate::api::descriptors;
 
 /// A message.
 pub(super) struct Shape {
@@ -63,14 +62,11 @@ pub(super) struct Shapes {
 impl Shapes {
     pub(super) fn of_the_api() -> Self {
         let mut shapes = Self::default();
-        for set in [DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET] {
-            // They were compiled in.
-            let set = FileDescriptorSet::decode(set).unwrap_or_default();
-            for file in set.file {
-                let package = file.package().to_owned();
-                shapes.enums(&package, &file.enum_type);
-                shapes.messages(&package, file.message_type);
-            }
+        // They were compiled in.
+        for file in descriptors().unwrap_or_default().file {
+            let package = file.package().to_owned();
+            shapes.enums(&package, &file.enum_type);
+            shapes.messages(&package, file.message_type);
         }
         shapes
     }

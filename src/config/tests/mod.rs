@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::{Breaker, Config, ConfigError, Listen, Problems, Rate};
 use crate::call::Script;
 
+mod meant;
 mod toy;
 mod window;
 
@@ -203,16 +204,16 @@ vendors = []
     let shown = problems.to_string();
     let expected = r#"21 mistakes in dialplane.toml
 dialplane.toml:2: server.listen: 0.0.0.0:50051 can be reached from other machines, and nothing encrypts what is said there; expected a loopback address, or tls and a way to know callers (client_ca in it, or [callers.NAME] sections), or insecure = true in [server] when something in front of the gateway encrypts and authenticates
-dialplane.toml:3: server.callbacks: is "localhost:80"; expected an IP address and a port, such as "127.0.0.1:8080"
+dialplane.toml:3: server.callbacks: is "localhost:80"; expected an IP address and a port, such as "127.0.0.1:8080"; did you mean "127.0.0.1:80"?
 dialplane.toml:4: server.admn: is not a key here; did you mean admin?
 dialplane.toml:6: ledger.url: names no ledger; expected sqlite:PATH, such as sqlite:/var/lib/dialplane/ledger.db, or sqlite::memory:
-dialplane.toml:8: vendors.one.kind: is "flws"; expected one of "flows", "audio", "silent"
+dialplane.toml:8: vendors.one.kind: is "flws"; expected one of "flows", "audio", "silent"; did you mean "flows"?
 dialplane.toml:11: vendors.two.base_url: holds credentials, which belong into keys of their own; expected an address such as https://api.example.com
 dialplane.toml:12: vendors.two.token: the environment variable NOT_SET is not set
 dialplane.toml:14: vendors.two.connect_timeout: is 2s; expected no more than the timeout of 1s, which covers connecting
 dialplane.toml:15: vendors.two.rate: limits nothing; expected calls, requests or both, such as { calls = 500, per = "1m" }
 dialplane.toml:16: vendors.two.max_in_flight: is 0; expected a whole number from 1 to 1000
-dialplane.toml:17: vendors.two.poll_interval: is an integer; expected a time with its unit from 100ms to 1d, such as "500ms", "30s", "1m" or "2h"
+dialplane.toml:17: vendors.two.poll_interval: is an integer; expected a time with its unit from 100ms to 1d, such as "500ms", "30s", "1m" or "2h"; did you mean "5s"?
 dialplane.toml:18: vendors.two.flow: is not a key here; did you mean flow_id?
 dialplane.toml:19: vendors."thr ee": has a wrong name; expected 1 to 63 letters, digits, - and _
 dialplane.toml:19: vendors."thr ee".token: is missing; expected a string, { env = "NAME" } or { file = "path" }
@@ -469,7 +470,10 @@ fn a_file_is_named_in_its_mistakes() {
     let at = path.display();
     let lines: Vec<_> = shown.lines().collect();
     assert_eq!(lines[0], format!("2 mistakes in {at}"));
-    assert_eq!(lines[1], format!("{at}:2: server.admin: is an integer; expected a string"));
+    assert_eq!(
+        lines[1],
+        format!("{at}:2: server.admin: is an integer; expected a string, in quotes")
+    );
     assert!(lines[2].starts_with(&format!(
         "{at}:4: vendors.x.kind: is \"nobody\"; expected one of \"phonon\""
     )));

@@ -82,7 +82,10 @@ fn each_mistake_of_a_window_is_told_with_what_would_be_right() {
     let cases = [
         (good.replace("09:00", "9:00"), format!("from: is \"9:00\"; {TIME}")),
         (good.replace("21:00", "25:00"), format!("to: is \"25:00\"; {TIME}")),
-        (good.replace("\"21:00\"", "21"), "to: is an integer; expected a string".to_owned()),
+        (
+            good.replace("\"21:00\"", "21"),
+            "to: is an integer; expected a string, in quotes".to_owned(),
+        ),
         (good.replace("\"21:00\"", "21:00:00"), "to: is a datetime; expected a string".to_owned()),
         (
             good.replace("09:00", ""),
@@ -122,7 +125,7 @@ fn each_mistake_of_a_window_is_told_with_what_would_be_right() {
         ),
         (
             format!("{good}, days = \"mon\""),
-            "days: is a string; expected a list of strings".to_owned(),
+            "days: is a string; expected a list of strings; did you mean [\"mon\"]?".to_owned(),
         ),
         (
             format!("{good}, day = [\"mon\"]"),

@@ -24,7 +24,11 @@ const MIN_TOKEN_CHARS: usize = 16;
 /// The last part of an address of this gateway's, `/callbacks/<vendor>/<token>`: the only
 /// proof that the vendor can be given.
 #[derive(Debug)]
-pub struct PathToken(Secret);
+pub struct PathToken {
+    token: Secret,
+    /// The vendor's, as the address has it.
+    name: String,
+}
 
 /// An address of this gateway's that anybody could guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,10 +47,11 @@ impl PathToken {
     pub fn of(address: &Url) -> Result<Option<Self>, NoToken> {
         let parts: Vec<_> = address.path().split('/').skip(1).collect();
         match parts.as_slice() {
-            [.., "callbacks", _, token] => {
+            [.., "callbacks", name, token] => {
                 let token = percent_decode_str(token).decode_utf8().map_err(|_| NoToken)?;
                 let is_long = token.chars().count() >= MIN_TOKEN_CHARS;
-                is_long.then(|| Some(Self(Secret::new(token)))).ok_or(NoToken)
+                let name = (*name).to_owned();
+                is_long.then(|| Some(Self { token: Secret::new(token), name })).ok_or(NoToken)
             }
             [.., "callbacks", _] | [.., "callbacks", _, _, ""] => Err(NoToken),
             _ => Ok(None),
@@ -78,11 +83,15 @@ impl Callback for PathToken {
     }
 
     fn is_authentic(&self, delivery: &Delivery, _push: Option<&Push>) -> bool {
-        delivery.token.as_deref().is_some_and(|token| self.0.is(token))
+        delivery.token.as_deref().is_some_and(|token| self.token.is(token))
     }
 
     fn challenge(&self) -> Option<&'static str> {
         None
+    }
+
+    fn posts_to(&self) -> Option<&str> {
+        Some(&self.name)
     }
 
     fn told(&self, _said: &Value, _call: &Placed<'_>) -> Told {

@@ -1,0 +1,91 @@
+//! Credentials in a section: their text, or where it is.
+
+use toml::de::DeValue;
+
+use super::Section;
+use crate::config::{Origin, Secret};
+
+const EXPECTED: &str = "a string, { env = \"NAME\" } or { file = \"path\" }";
+
+impl Section<'_> {
+    /// A credential: a string, `{ env = "NAME" }` or `{ file = "path" }`. Its text
+    /// never gets into a message.
+    pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        let secret = self.read_secret(key)?;
+        self.source.keep(&secret);
+        Some(secret)
+    }
+
+    fn read_secret(&mut self, key: &'static str) -> Option<Secret> {
+        let (value, span) = self.get(key)?;
+        match value {
+            DeValue::String(text) if !text.is_empty() => {
+                self.source.origins.secret(self.key(key), Origin::Text);
+                Some(Secret::new(text.to_string()))
+            }
+            DeValue::String(_) => {
+                self.source.note(
+                    span.start,
+                    self.key(key),
+                    format!("is empty; expected {EXPECTED}"),
+                );
+                None
+            }
+            DeValue::Table(table) => {
+                let mut section = Section::new(self.source, self.key(key), span.start, table);
+                let (env, file) = (section.string("env"), section.string("file"));
+                section.finish();
+                let text = match (env, file) {
+                    (Some(name), None) => {
+                        self.source
+                            .origins
+                            .secret(self.key(key), Origin::Environment(name.clone()));
+                        let text = (self.source.environment)(&name).filter(|text| !text.is_empty());
+                        if text.is_none() {
+                            self.problem(
+                                key,
+                                format!("the environment variable {name} is not set"),
+                            );
+                        }
+                        text
+                    }
+                    (None, Some(path)) => self
+                        .read_from(key, &path)
+                        .and_then(|bytes| {
+                            let text = String::from_utf8(bytes).ok();
+                            if text.is_none() {
+                                self.problem(key, format!("the file {path} is not UTF-8 text"));
+                            }
+                            text
+                        })
+                        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+                    _ => {
+                        self.problem(key, format!("expected {EXPECTED}"));
+                        None
+                    }
+                }?;
+                if text.is_empty() {
+                    self.problem(key, "the secret is empty");
+                    return None;
+                }
+                Some(Secret::new(text))
+            }
+            other => self.mismatch(key, other, span.start, EXPECTED),
+        }
+    }
+
+    fn read_from(&self, key: &str, path: &str) -> Option<Vec<u8>> {
+        let full = self.source.directory.join(path);
+        self.source.origins.secret(self.key(key), Origin::File(full));
+        self.read(key, path)
+    }
+
+    /// A credential that has to be there.
+    pub fn required_secret(&mut self, key: &'static str) -> Option<Secret> {
+        if !self.has(key) {
+            self.known.insert(key);
+            self.missing(key, EXPECTED);
+        }
+        self.secret(key)
+    }
+}
