@@ -41,10 +41,10 @@ mod trailer;
 mod vendors;
 mod watch;
 
+pub(crate) use answer::fits_for_certain;
 pub use callers::{Arrived, Caller, Callers};
 pub(crate) use health::{HealthApi, health};
 pub use observe::{Observe, Observed};
-pub(crate) use answer::fits_for_certain;
 pub(crate) use parse::mistakes;
 pub use server::{Bound, Edge, ServeError};
 pub use status::{DOMAIN, code_of};

@@ -38,6 +38,9 @@ pub(super) enum Action {
         /// Why, for all of them: up to 128 characters.
         #[arg(long, default_value = "")]
         reason: String,
+        /// Check the numbers, show what would become of them, and change nothing.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         how: How,
     },
@@ -45,6 +48,9 @@ pub(super) enum Action {
     Remove {
         #[command(flatten)]
         numbers: Numbers,
+        /// Check the numbers, show what would become of them, and change nothing.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         how: How,
     },
@@ -98,8 +104,12 @@ type Client = SuppressionServiceClient<Services>;
 
 pub(super) async fn run(action: Action) -> ExitCode {
     let done = match action {
-        Action::Add { numbers, reason, how } => add(&numbers, &reason, &how).await,
-        Action::Remove { numbers, how } => remove(&numbers, &how).await,
+        Action::Add { numbers, reason, validate_only, how } => {
+            add(&numbers, &reason, validate_only, &how).await
+        }
+        Action::Remove { numbers, validate_only, how } => {
+            remove(&numbers, validate_only, &how).await
+        }
         Action::List { numbers, how } => list(&numbers, &how).await,
     };
     match done {
@@ -108,14 +118,20 @@ pub(super) async fn run(action: Action) -> ExitCode {
     }
 }
 
-async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
+async fn add(
+    numbers: &Numbers,
+    reason: &str,
+    validate_only: bool,
+    how: &How,
+) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
     let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
-        let request = AddSuppressionsRequest { numbers: part.to_vec(), reason: reason.to_owned() };
-        let added = client.add_suppressions(request).await;
-        let added = added.map_err(|status| after(status, done))?.into_inner();
+        let (numbers, reason) = (part.to_vec(), reason.to_owned());
+        let request = AddSuppressionsRequest { numbers, reason, validate_only };
+        let added = how.server.ask(request, async |r| client.add_suppressions(r).await).await;
+        let added = added.map_err(|status| after(status, done))?;
         if done == 0 {
             how.heading();
         }
@@ -125,21 +141,25 @@ async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn remove(numbers: &Numbers, how: &How) -> Result<(), Failed> {
+async fn remove(numbers: &Numbers, validate_only: bool, how: &How) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
     let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
-        let request = RemoveSuppressionsRequest { numbers: part.to_vec() };
-        let answer = client.remove_suppressions(request).await;
-        let answer = answer.map_err(|status| after(status, done))?.into_inner();
+        let request = RemoveSuppressionsRequest { numbers: part.to_vec(), validate_only };
+        let answer = how.server.ask(request, async |r| client.remove_suppressions(r).await).await;
+        let answer = answer.map_err(|status| after(status, done))?;
         done += part.len();
         let removed = answer.removed.iter().map(|number| (number, true));
         for (number, removed) in removed.chain(answer.not_found.iter().map(|n| (n, false))) {
             if how.json {
                 say(json!({ "number": number, "removed": removed }));
             } else {
-                let what = if removed { "removed" } else { "was not on the list" };
+                let what = match (removed, validate_only) {
+                    (true, false) => "removed",
+                    (true, true) => "would be removed",
+                    (false, _) => "was not on the list",
+                };
                 say(format!("{number:<16}  {what}"));
             }
         }
@@ -162,7 +182,7 @@ async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
         loop {
             let numbers = numbers.clone();
             let request = ListSuppressionsRequest { page_size: PAGE, page_token, numbers };
-            let page = client.list_suppressions(request).await?.into_inner();
+            let page = how.server.ask(request, async |r| client.list_suppressions(r).await).await?;
             page.suppressions.iter().for_each(|suppression| how.show(suppression));
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -264,6 +284,8 @@ impl Found {
     fn lines(&mut self, lines: impl BufRead, name: &str) -> io::Result<()> {
         for (i, line) in (1..).zip(lines.lines()) {
             let line = line?;
+            // What some editors begin a file with.
+            let line = line.trim_start_matches('\u{feff}');
             let text = line.split('#').next().unwrap_or_default().trim();
             if !text.is_empty() {
                 self.take(text, || format!("{name}, line {i}"));
@@ -303,6 +325,7 @@ mod tests {
             "# those who asked\n+919900000001\r\n\n  919900000002  # twice\n#+919900000003\n";
         assert_eq!(read(text), Ok(vec!["+919900000001".into(), "+919900000002".into()]));
         assert_eq!(read("\n"), Ok(Vec::new()));
+        assert_eq!(read("\u{feff}+919900000001\n"), Ok(vec!["+919900000001".into()]));
     }
 
     #[test]

@@ -39,12 +39,16 @@ pub async fn add(
     on: &[&str],
     reason: &str,
 ) -> Result<AddSuppressionsResponse, Status> {
-    let request = AddSuppressionsRequest { numbers: numbers(on), reason: reason.into() };
+    let request = AddSuppressionsRequest {
+        numbers: numbers(on),
+        reason: reason.into(),
+        ..AddSuppressionsRequest::default()
+    };
     client(gateway).add_suppressions(request).await.map(tonic::Response::into_inner)
 }
 
 async fn remove(gateway: &Gateway, off: &[&str]) -> Result<RemoveSuppressionsResponse, Status> {
-    let request = RemoveSuppressionsRequest { numbers: numbers(off) };
+    let request = RemoveSuppressionsRequest { numbers: numbers(off), validate_only: false };
     client(gateway).remove_suppressions(request).await.map(tonic::Response::into_inner)
 }
 

@@ -24,7 +24,8 @@ const SILENCE: Duration = Duration::from_secs(20);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// What the gateway has told of a call within it is as good as asked for: all that ends calls
 /// is in its ledger.
-pub(in crate::cli) const ANY_AGE: prost_types::Duration = prost_types::Duration { seconds: 86_400, nanos: 0 };
+pub(in crate::cli) const ANY_AGE: prost_types::Duration =
+    prost_types::Duration { seconds: 86_400, nanos: 0 };
 
 /// What is watched.
 #[derive(Debug, Args)]

@@ -62,7 +62,9 @@ impl Outcome {
         self.count(&rows, &calls);
         self.replayed += if replayed { rows.len() } else { 0 };
         for call in &calls {
-            if let (Some(open), false, Ok(id)) = (&mut self.open, is_over(call), call.call_id.parse()) {
+            if let (Some(open), false, Ok(id)) =
+                (&mut self.open, is_over(call), call.call_id.parse())
+            {
                 open.insert(id);
             }
             if self.out.is_json() {

@@ -78,7 +78,8 @@ impl Sheet {
         source: Box<dyn Read + Send>,
         template: CallSpec,
     ) -> Result<Self, Vec<String>> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Lines::new(source));
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Lines::new(source));
         let headers = reader.headers().map_err(|error| vec![said(&error)])?.clone();
         let mut wrong = Vec::new();
         let mut columns = Vec::new();
@@ -271,8 +272,7 @@ mod tests {
 
     #[test]
     fn rows_that_a_quote_swallowed_are_missed() {
-        let rows: Vec<_> =
-            sheet("to,name\n+1,a\n+2,\"Ann\n+3,Bob\n+4,Cem\n").unwrap().collect();
+        let rows: Vec<_> = sheet("to,name\n+1,a\n+2,\"Ann\n+3,Bob\n+4,Cem\n").unwrap().collect();
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[2].line, rows[2].wrong[0].contains("not closed")), (3, true));
     }

@@ -181,7 +181,9 @@ mod tests {
             io::copy(&mut lines, &mut io::sink()).unwrap();
             lines.is_in_quotes()
         };
-        for closed in ["a,b\n", "\"a\"", "\"a\"\"b\"\n", "5\" pipe,x", "\"\"", "\"a\r\nb\"\r\n", "x\"y"] {
+        for closed in
+            ["a,b\n", "\"a\"", "\"a\"\"b\"\n", "5\" pipe,x", "\"\"", "\"a\r\nb\"\r\n", "x\"y"]
+        {
             assert!(!is_open(closed), "{closed}");
         }
         for open in ["\"a", "x,\"a\n", "\"a\"\"\n", "a\r\n\"b\r\n", "\"\"\""] {
