@@ -10,5 +10,8 @@ mod calls;
 mod harness;
 mod house;
 mod lists;
+mod odd_lists;
+mod outcomes;
 mod pages;
+mod suppress;
 mod watching;
