@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use crate::house::{House, command, ran, read};
+use crate::{
+    harness::FAST,
+    house::{House, command, ran, read},
+};
 
 fn number(n: usize) -> String {
     format!("+9199000{n:03}20")
@@ -150,11 +153,7 @@ async fn a_run_that_is_told_to_stop_says_how_far_it_came() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vendor_without_a_turn_is_waited_for() {
-    let house = House::with(|text| {
-        let name = "[vendors.knovvu]\n";
-        text.replace(name, &format!("{name}rate = {{ calls = 2, per = \"1s\" }}\n"))
-    })
-    .await;
+    let house = House::with(|text| text.replace(FAST, "rate = { calls = 2, per = \"1s\" }")).await;
     // One after the other, a deadline of less than a window is never kept at once.
     let list = List::of((0..6).map(number));
     let ended = house.run(&list.line("--route knovvu --batch 2 --timeout 900ms"));
