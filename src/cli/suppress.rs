@@ -11,8 +11,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    client::{Failed, Server, Services},
-    fail, say,
+    calls::to_the_second,
+    client::{Failed, Server, Services, plain},
+    fail,
+    json::Json,
+    say,
 };
 use crate::{
     api::{MAX_MESSAGE_BYTES, MAX_SUPPRESSED},
@@ -126,6 +129,7 @@ async fn add(
 ) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
+    let json = how.json.then(Json::new);
     let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
         let (numbers, reason) = (part.to_vec(), reason.to_owned());
@@ -136,7 +140,7 @@ async fn add(
             how.heading();
         }
         done += part.len();
-        added.suppressions.iter().for_each(|suppression| how.show(suppression));
+        added.suppressions.iter().for_each(|suppression| show(suppression, json.as_ref()));
     }
     Ok(())
 }
@@ -175,6 +179,7 @@ async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
     }
     let mut client = how.client().await?;
     how.heading();
+    let json = how.json.then(Json::new);
     let parts = numbers.chunks(MAX_SELECTED).map(<[String]>::to_vec);
     let parts: Vec<_> = if all { vec![Vec::new()] } else { parts.collect() };
     for numbers in parts {
@@ -183,7 +188,7 @@ async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
             let numbers = numbers.clone();
             let request = ListSuppressionsRequest { page_size: PAGE, page_token, numbers };
             let page = how.server.ask(request, async |r| client.list_suppressions(r).await).await?;
-            page.suppressions.iter().for_each(|suppression| how.show(suppression));
+            page.suppressions.iter().for_each(|suppression| show(suppression, json.as_ref()));
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 break;
@@ -203,18 +208,16 @@ impl How {
             say(row("NUMBER", "SINCE", "REASON"));
         }
     }
+}
 
-    // Its numbers are what this command is for; no log has them.
-    fn show(&self, suppression: &Suppression) {
-        let Suppression { number, reason, create_time } = suppression;
-        let since = create_time.and_then(|time| {
-            jiff::Timestamp::new(time.seconds, 0).map(|time| time.to_string()).ok()
-        });
-        let since = since.unwrap_or_default();
-        if self.json {
-            say(json!({ "number": number, "reason": reason, "create_time": since }));
-        } else {
-            say(row(number, &since, reason));
+// Its numbers are what this command is for; no log has them.
+fn show(suppression: &Suppression, json: Option<&Json>) {
+    let Suppression { number, reason, create_time } = suppression;
+    match json {
+        Some(json) => say(json.line(suppression)),
+        None => {
+            let since = create_time.as_ref().map(to_the_second).unwrap_or_default();
+            say(row(number, &since, &plain(reason)));
         }
     }
 }

@@ -21,6 +21,9 @@ async fn numbers_are_checked_added_listed_and_removed() {
     assert!(checked.out.contains("would be removed"), "{checked:?}");
     assert!(checked.out.contains("was not on the list"), "{checked:?}");
     assert!(run("suppress list").out.contains(LISTED));
+    let listed = run("suppress list --json").json();
+    assert_eq!((&listed[0]["number"], &listed[0]["reason"]), (&LISTED.into(), &"law".into()));
+    assert!(listed[0]["createTime"].is_string(), "{listed:?}");
     assert!(run(&format!("suppress remove {LISTED}")).out.contains("  removed"));
     assert_eq!(run("suppress list --json").out, "");
     house.close().await;
