@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Seek},
+    io::Seek,
     path::Path,
 };
 
@@ -87,7 +87,7 @@ fn begin(file: &mut File, is_regular: bool) -> Result<csv::Writer<File>, csv::Er
         file.rewind()?;
         file.set_len(0)?;
     }
-    let mut writer = csv::Writer::from_writer(file.try_clone().map_err(io::Error::from)?);
+    let mut writer = csv::Writer::from_writer(file.try_clone()?);
     writer.write_record(COLUMNS)?;
     Ok(writer)
 }
