@@ -40,7 +40,7 @@ const MAX_OWN: usize = 512;
 
 /// Whether the answer to so many calls fits for certain, as far as their specs' size tells. Of
 /// calls that are refused already it says nothing.
-pub(super) fn fits_for_certain(calls: usize, spec_bytes: usize) -> bool {
+pub(crate) fn fits_for_certain(calls: usize, spec_bytes: usize) -> bool {
     calls.saturating_mul(MAX_OWN + MAX_GROWTH).saturating_add(spec_bytes) <= MAX_CALLS_BYTES
 }
 

@@ -16,13 +16,19 @@ impl CallApi {
         deadline: Option<Instant>,
         scope: Scope,
     ) -> Result<CancelCallsResponse, Status> {
-        let CancelCallsRequest { call_ids, request_id, client_references } = request;
+        let CancelCallsRequest { call_ids, request_id, client_references, validate_only } = request;
         let mut wrong = Vec::new();
         let selector = selector(&call_ids, &request_id, &client_references, &mut wrong);
         let Some(selector) = selector.filter(|_| wrong.is_empty()) else {
             return Err(refusal::invalid_request(&wrong));
         };
-        let Some(canceled) = within(deadline, self.gateway.cancel_in(scope, selector)).await else {
+        let canceled = async {
+            match validate_only {
+                true => self.gateway.would_cancel_in(scope, selector).await,
+                false => self.gateway.cancel_in(scope, selector).await,
+            }
+        };
+        let Some(canceled) = within(deadline, canceled).await else {
             return Err(refusal::cancel_too_late());
         };
         let Canceled { calls, not_found } =

@@ -43,6 +43,7 @@ mod trailer;
 mod vendors;
 mod watch;
 
+pub(crate) use answer::fits_for_certain;
 pub use callers::{Arrived, Caller, Callers};
 pub use descriptors::descriptors;
 pub(crate) use health::{HealthApi, health};

@@ -11,8 +11,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    client::{Failed, Server, Services},
-    fail, say,
+    calls::to_the_second,
+    client::{Failed, Server, Services, plain},
+    fail,
+    json::Json,
+    say,
 };
 use crate::{
     api::{MAX_MESSAGE_BYTES, MAX_SUPPRESSED},
@@ -38,6 +41,9 @@ pub(super) enum Action {
         /// Why, for all of them: up to 128 characters.
         #[arg(long, default_value = "")]
         reason: String,
+        /// Check the numbers, show what would become of them, and change nothing.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         how: How,
     },
@@ -45,6 +51,9 @@ pub(super) enum Action {
     Remove {
         #[command(flatten)]
         numbers: Numbers,
+        /// Check the numbers, show what would become of them, and change nothing.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         how: How,
     },
@@ -98,8 +107,12 @@ type Client = SuppressionServiceClient<Services>;
 
 pub(super) async fn run(action: Action) -> ExitCode {
     let done = match action {
-        Action::Add { numbers, reason, how } => add(&numbers, &reason, &how).await,
-        Action::Remove { numbers, how } => remove(&numbers, &how).await,
+        Action::Add { numbers, reason, validate_only, how } => {
+            add(&numbers, &reason, validate_only, &how).await
+        }
+        Action::Remove { numbers, validate_only, how } => {
+            remove(&numbers, validate_only, &how).await
+        }
         Action::List { numbers, how } => list(&numbers, &how).await,
     };
     match done {
@@ -108,38 +121,49 @@ pub(super) async fn run(action: Action) -> ExitCode {
     }
 }
 
-async fn add(numbers: &Numbers, reason: &str, how: &How) -> Result<(), Failed> {
+async fn add(
+    numbers: &Numbers,
+    reason: &str,
+    validate_only: bool,
+    how: &How,
+) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
+    let json = how.json.then(Json::new);
     let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
-        let request = AddSuppressionsRequest { numbers: part.to_vec(), reason: reason.to_owned() };
-        let added = client.add_suppressions(request).await;
-        let added = added.map_err(|status| after(status, done))?.into_inner();
+        let (numbers, reason) = (part.to_vec(), reason.to_owned());
+        let request = AddSuppressionsRequest { numbers, reason, validate_only };
+        let added = how.server.ask(request, async |r| client.add_suppressions(r).await).await;
+        let added = added.map_err(|status| after(status, done))?;
         if done == 0 {
             how.heading();
         }
         done += part.len();
-        added.suppressions.iter().for_each(|suppression| how.show(suppression));
+        added.suppressions.iter().for_each(|suppression| show(suppression, json.as_ref()));
     }
     Ok(())
 }
 
-async fn remove(numbers: &Numbers, how: &How) -> Result<(), Failed> {
+async fn remove(numbers: &Numbers, validate_only: bool, how: &How) -> Result<(), Failed> {
     let numbers = numbers.some()?;
     let mut client = how.client().await?;
     let mut done = 0;
     for part in numbers.chunks(MAX_SUPPRESSED) {
-        let request = RemoveSuppressionsRequest { numbers: part.to_vec() };
-        let answer = client.remove_suppressions(request).await;
-        let answer = answer.map_err(|status| after(status, done))?.into_inner();
+        let request = RemoveSuppressionsRequest { numbers: part.to_vec(), validate_only };
+        let answer = how.server.ask(request, async |r| client.remove_suppressions(r).await).await;
+        let answer = answer.map_err(|status| after(status, done))?;
         done += part.len();
         let removed = answer.removed.iter().map(|number| (number, true));
         for (number, removed) in removed.chain(answer.not_found.iter().map(|n| (n, false))) {
             if how.json {
                 say(json!({ "number": number, "removed": removed }));
             } else {
-                let what = if removed { "removed" } else { "was not on the list" };
+                let what = match (removed, validate_only) {
+                    (true, false) => "removed",
+                    (true, true) => "would be removed",
+                    (false, _) => "was not on the list",
+                };
                 say(format!("{number:<16}  {what}"));
             }
         }
@@ -155,6 +179,7 @@ async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
     }
     let mut client = how.client().await?;
     how.heading();
+    let json = how.json.then(Json::new);
     let parts = numbers.chunks(MAX_SELECTED).map(<[String]>::to_vec);
     let parts: Vec<_> = if all { vec![Vec::new()] } else { parts.collect() };
     for numbers in parts {
@@ -162,8 +187,8 @@ async fn list(numbers: &Numbers, how: &How) -> Result<(), Failed> {
         loop {
             let numbers = numbers.clone();
             let request = ListSuppressionsRequest { page_size: PAGE, page_token, numbers };
-            let page = client.list_suppressions(request).await?.into_inner();
-            page.suppressions.iter().for_each(|suppression| how.show(suppression));
+            let page = how.server.ask(request, async |r| client.list_suppressions(r).await).await?;
+            page.suppressions.iter().for_each(|suppression| show(suppression, json.as_ref()));
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 break;
@@ -183,18 +208,16 @@ impl How {
             say(row("NUMBER", "SINCE", "REASON"));
         }
     }
+}
 
-    // Its numbers are what this command is for; no log has them.
-    fn show(&self, suppression: &Suppression) {
-        let Suppression { number, reason, create_time } = suppression;
-        let since = create_time.and_then(|time| {
-            jiff::Timestamp::new(time.seconds, 0).map(|time| time.to_string()).ok()
-        });
-        let since = since.unwrap_or_default();
-        if self.json {
-            say(json!({ "number": number, "reason": reason, "create_time": since }));
-        } else {
-            say(row(number, &since, reason));
+// Its numbers are what this command is for; no log has them.
+fn show(suppression: &Suppression, json: Option<&Json>) {
+    let Suppression { number, reason, create_time } = suppression;
+    match json {
+        Some(json) => say(json.line(suppression)),
+        None => {
+            let since = create_time.as_ref().map(to_the_second).unwrap_or_default();
+            say(row(number, &since, &plain(reason)));
         }
     }
 }
@@ -264,6 +287,8 @@ impl Found {
     fn lines(&mut self, lines: impl BufRead, name: &str) -> io::Result<()> {
         for (i, line) in (1..).zip(lines.lines()) {
             let line = line?;
+            // What some editors begin a file with.
+            let line = line.trim_start_matches('\u{feff}');
             let text = line.split('#').next().unwrap_or_default().trim();
             if !text.is_empty() {
                 self.take(text, || format!("{name}, line {i}"));
@@ -303,6 +328,7 @@ mod tests {
             "# those who asked\n+919900000001\r\n\n  919900000002  # twice\n#+919900000003\n";
         assert_eq!(read(text), Ok(vec!["+919900000001".into(), "+919900000002".into()]));
         assert_eq!(read("\n"), Ok(Vec::new()));
+        assert_eq!(read("\u{feff}+919900000001\n"), Ok(vec!["+919900000001".into()]));
     }
 
     #[test]

@@ -63,12 +63,7 @@ impl Gateway {
             // Told, or gone: either way it is not in memory alone any more.
             let _ = recorded.await;
         }
-        let start = Position { entries: 0, within: None };
-        let page = self.page_in(scope, selector, start, MAX_CALLS).await?;
-        if page.next.is_some() {
-            return Err(GatewayError::TooManySelected(MAX_CALLS));
-        }
-        let mut calls: Vec<_> = page.calls.into_iter().map(|(call, _)| call).collect();
+        let Canceled { mut calls, not_found } = self.selected(scope, selector).await?;
         let at = self.inner.clock.now();
         let waiting: Vec<_> = calls
             .iter_mut()
@@ -87,6 +82,34 @@ impl Gateway {
         for (call, recorded) in waiting.into_iter().zip(recorded) {
             *call = recorded;
         }
+        Ok(Canceled { calls, not_found })
+    }
+
+    /// The calls as they would be, and nothing is changed: what waits in memory alone stays there,
+    /// and is not seen.
+    ///
+    /// # Errors
+    /// As [`Gateway::cancel`], but that nothing is written.
+    pub async fn would_cancel_in(
+        &self,
+        scope: Scope,
+        selector: Selector,
+    ) -> Result<Canceled, GatewayError> {
+        let mut canceled = self.selected(&scope, &selector).await?;
+        let at = self.inner.clock.now();
+        for call in &mut canceled.calls {
+            call.apply(Observation::Canceled, at);
+        }
+        Ok(canceled)
+    }
+
+    async fn selected(&self, scope: &Scope, selector: &Selector) -> Result<Canceled, GatewayError> {
+        let start = Position { entries: 0, within: None };
+        let page = self.page_in(scope, selector, start, MAX_CALLS).await?;
+        if page.next.is_some() {
+            return Err(GatewayError::TooManySelected(MAX_CALLS));
+        }
+        let calls = page.calls.into_iter().map(|(call, _)| call).collect();
         Ok(Canceled { calls, not_found: page.not_found })
     }
 }

@@ -87,6 +87,9 @@ async fn what_waits_is_taken_back() {
     );
     let placed = house.run(&line);
     assert!(placed.out.contains("SCHEDULED") && placed.out.contains("(+1)"), "{placed:?}");
+    let asked = house.run("cancel --reference later --validate-only --json").json();
+    assert_eq!(asked[0]["state"], "CALL_STATE_CANCELED");
+    assert!(house.run("results --reference later").out.contains(" SCHEDULED "), "nothing changed");
     let taken = house.run("cancel --reference later --json").json();
     assert_eq!(taken[0]["state"], "CALL_STATE_CANCELED");
     assert!(house.run("cancel --reference later").out.contains(" CANCELED "));
@@ -95,6 +98,7 @@ async fn what_waits_is_taken_back() {
 
     let gone = house.run(&format!("call {OTHER} --route knovvu --json")).json();
     let id = gone[0]["callId"].as_str().unwrap();
+    house.run(&format!("cancel {id} --validate-only")).failed(3, id);
     let late = house.run(&format!("cancel {id}"));
     assert!(late.code == 3 && late.err.contains(id), "{late:?}");
     assert_eq!(house.sandbox.dials_of(ANSWERED), 0);

@@ -22,11 +22,16 @@ pub struct House {
 
 impl House {
     pub async fn open() -> Self {
+        Self::with(|text| text).await
+    }
+
+    /// The same, with another configuration.
+    pub async fn with(change: impl FnOnce(String) -> String) -> Self {
         let sandbox = Sandbox::start(Options::default()).await.unwrap();
         // Asked soon: results are not what these tests wait for.
         let text = six_systems(&sandbox, "20s")
             .replace("timeout = \"20s\"", "timeout = \"20s\"\npoll_interval = \"100ms\"");
-        let gateway = Gateway::start(&text).await;
+        let gateway = Gateway::start(&change(text)).await;
         let Listen::Tcp(address) = gateway.running.address().clone() else { panic!("not TCP") };
         Self { sandbox, gateway, address }
     }

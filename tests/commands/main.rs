@@ -11,5 +11,8 @@ mod configurations;
 mod harness;
 mod house;
 mod lists;
+mod odd_lists;
+mod outcomes;
 mod pages;
+mod suppress;
 mod watching;

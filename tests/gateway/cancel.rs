@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use dialplane::{
-    proto::{CallState, CancelCallsRequest, CancelCallsResponse, CreateCallsRequest},
+    proto::{
+        CallState, CancelCallsRequest, CancelCallsResponse, CreateCallsRequest,
+        GetCallResultsRequest,
+    },
     sandbox::{Options, Sandbox},
 };
 use tonic::{Code, Status};
@@ -61,8 +64,23 @@ async fn what_waits_is_taken_back_and_what_is_on_its_way_is_not() {
         client_references: vec!["second".into(), "nobody".into()],
         ..Default::default()
     };
+    let only_asked = CancelCallsRequest { validate_only: true, ..by_reference.clone() };
+    let would_be = cancel(&mut gateway, only_asked).await.unwrap();
+    assert_eq!(would_be.calls[0].state(), CallState::Canceled);
+    assert_eq!(would_be.not_found, ["nobody"]);
+    let all = CancelCallsRequest { validate_only: true, ..of_request("queue") };
+    let all = cancel(&mut gateway, all).await.unwrap();
+    assert_eq!(all.calls[0].state(), CallState::Dispatching, "the vendor may have it");
+    let as_it_is = recorded(&mut gateway, "queue").await;
+    assert_eq!(as_it_is, all.calls[0]);
+    let ids = all.calls.iter().map(|call| call.call_id.clone()).collect();
+    let known = GetCallResultsRequest { call_ids: ids, ..Default::default() };
+    let known = gateway.client.get_call_results(known).await.unwrap().into_inner();
+    assert!(known.calls[1..].iter().all(|call| call.state() == CallState::Scheduled), "{known:?}");
+
     let answer = cancel(&mut gateway, by_reference.clone()).await.unwrap();
     assert_eq!(answer.calls[0].state(), CallState::Canceled);
+    assert_eq!(answer.calls[0].revision, would_be.calls[0].revision);
     assert!(answer.calls[0].end_time.is_some() && answer.calls[0].error.is_none());
     assert_eq!(answer.not_found, ["nobody"]);
     assert_eq!(cancel(&mut gateway, by_reference).await.unwrap(), answer, "it does no harm");
@@ -131,7 +149,11 @@ async fn a_selection_is_one_of_three_and_not_too_large() {
         (CancelCallsRequest::default(), "call_ids"),
         (CancelCallsRequest { call_ids: vec!["x".into()], ..Default::default() }, "call_ids[0]"),
         (
-            CancelCallsRequest { client_references: vec!["a".into()], ..of_request("b") },
+            CancelCallsRequest {
+                client_references: vec!["a".into()],
+                validate_only: true,
+                ..of_request("b")
+            },
             "client_references",
         ),
     ] {

@@ -39,12 +39,16 @@ pub async fn add(
     on: &[&str],
     reason: &str,
 ) -> Result<AddSuppressionsResponse, Status> {
-    let request = AddSuppressionsRequest { numbers: numbers(on), reason: reason.into() };
+    let request = AddSuppressionsRequest {
+        numbers: numbers(on),
+        reason: reason.into(),
+        ..AddSuppressionsRequest::default()
+    };
     client(gateway).add_suppressions(request).await.map(tonic::Response::into_inner)
 }
 
 async fn remove(gateway: &Gateway, off: &[&str]) -> Result<RemoveSuppressionsResponse, Status> {
-    let request = RemoveSuppressionsRequest { numbers: numbers(off) };
+    let request = RemoveSuppressionsRequest { numbers: numbers(off), validate_only: false };
     client(gateway).remove_suppressions(request).await.map(tonic::Response::into_inner)
 }
 
@@ -377,4 +381,37 @@ async fn a_list_that_cannot_be_read_lets_nobody_through() {
     drop((calls, suppressions));
     served.end().await;
     house.end(0).await;
+}
+
+#[tokio::test]
+async fn what_is_only_checked_changes_nothing() {
+    let (sandbox, mut gateway) = with_sandbox().await;
+    let listed = add(&gateway, &[LISTED], "law").await.unwrap().suppressions;
+    let check = |on: &[&str], reason: &str| AddSuppressionsRequest {
+        numbers: numbers(on),
+        reason: reason.into(),
+        validate_only: true,
+    };
+    let both = [FREE, LISTED];
+    let would_be = client(&gateway).add_suppressions(check(&both, "")).await.unwrap().into_inner();
+    let [free, known] = would_be.suppressions.as_slice() else { panic!("{would_be:?}") };
+    assert_eq!((free.reason.as_str(), free.create_time), ("", None));
+    assert_eq!(known, &listed[0], "it keeps its reason");
+    let would_be = client(&gateway).add_suppressions(check(&both, "new")).await.unwrap();
+    let would_be = would_be.into_inner().suppressions;
+    assert!(would_be.iter().all(|one| one.reason == "new"), "{would_be:?}");
+    let error = client(&gateway).add_suppressions(check(&["x"], "")).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+
+    let request = RemoveSuppressionsRequest { numbers: numbers(&both), validate_only: true };
+    let would_be = client(&gateway).remove_suppressions(request).await.unwrap().into_inner();
+    assert_eq!((would_be.removed, would_be.not_found), (numbers(&[LISTED]), numbers(&[FREE])));
+    let all = list(&gateway, ListSuppressionsRequest::default()).await.unwrap();
+    assert_eq!(all.suppressions, listed);
+    let calls = vec![to(FREE), to(LISTED)];
+    let placed = gateway.send(CreateCallsRequest { calls, ..Default::default() }).await.unwrap();
+    assert_eq!(placed.calls[0].state(), CallState::Accepted);
+    assert_eq!(placed.calls[1].state(), CallState::Failed);
+    gateway.stop().await;
+    sandbox.stop().await;
 }

@@ -49,7 +49,7 @@ pub async fn keep(world: Arc<World>, gateway: Gateway) {
         if is_listed && rng.chance(600) {
             // From here on it may be off.
             world.state().checker.timing.unlisted(&number);
-            let request = RemoveSuppressionsRequest { numbers };
+            let request = RemoveSuppressionsRequest { numbers, validate_only: false };
             let done = api.remove_suppressions(Request::new(request)).await.is_ok();
             let mut state = world.state();
             note!(state, "{number} is off the list: {done}");

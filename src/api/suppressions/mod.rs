@@ -1,6 +1,6 @@
 //! `dialplane.v1.SuppressionService`: the numbers that must not be called.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     call::{E164, MAX_SELECTED, Suppression, SuppressionReason, SuppressionReasonError, Violation},
-    gateway::Gateway,
+    gateway::{Gateway, GatewayError},
     proto::{
         self, AddSuppressionsRequest, AddSuppressionsResponse, ListSuppressionsRequest,
         ListSuppressionsResponse, RemoveSuppressionsRequest, RemoveSuppressionsResponse,
@@ -53,6 +53,10 @@ impl SuppressionApi {
             wrong.extend(reason.err().map(|e| Violation::new("reason", e.to_string())));
             return Err(refusal::invalid_request(&wrong));
         };
+        if request.validate_only {
+            let would_be = within(deadline, self.would_be(&numbers, reason)).await;
+            return would_be.unwrap_or_else(|| Err(refusal::list_too_late()));
+        }
         let added = within(deadline, self.gateway.suppress(numbers, reason.clone())).await;
         let added = added.ok_or_else(refusal::list_too_late)?;
         let added = added.map_err(|error| refusal::unlisted(&error))?;
@@ -69,7 +73,17 @@ impl SuppressionApi {
         if !wrong.is_empty() {
             return Err(refusal::invalid_request(&wrong));
         }
-        let removed = within(deadline, self.gateway.unsuppress(numbers.clone())).await;
+        let change = async {
+            match request.validate_only {
+                true => {
+                    let listed = self.gateway.suppressed(numbers.clone()).await?;
+                    let listed: HashSet<_> = listed.into_iter().map(|s| s.number).collect();
+                    Ok(numbers.iter().filter(|number| listed.contains(*number)).cloned().collect())
+                }
+                false => self.gateway.unsuppress(numbers.clone()).await,
+            }
+        };
+        let removed: Option<Result<Vec<E164>, GatewayError>> = within(deadline, change).await;
         let removed = removed.ok_or_else(refusal::list_too_late)?;
         let removed = removed.map_err(|error| refusal::unlisted(&error))?;
         let gone: HashSet<_> = removed.iter().collect();
@@ -77,6 +91,27 @@ impl SuppressionApi {
             not_found: numbers.iter().filter(|n| !gone.contains(n)).map(E164::plus).collect(),
             removed: removed.iter().map(E164::plus).collect(),
         })
+    }
+
+    /// The numbers as they would be on the list.
+    async fn would_be(
+        &self,
+        numbers: &[E164],
+        reason: &SuppressionReason,
+    ) -> Result<AddSuppressionsResponse, Status> {
+        let listed = self.gateway.suppressed(numbers.to_vec()).await;
+        let listed = listed.map_err(|error| refusal::list_unread(&error))?;
+        let listed: HashMap<_, _> = listed.iter().map(|s| (&s.number, s)).collect();
+        let suppressions = numbers.iter().map(|number| {
+            let before = listed.get(number);
+            let kept = before.filter(|_| reason.as_str().is_empty()).map(|s| &s.reason);
+            proto::Suppression {
+                number: number.plus(),
+                reason: kept.unwrap_or(reason).as_str().to_owned(),
+                create_time: before.map(|s| timestamp(s.create_time)),
+            }
+        });
+        Ok(AddSuppressionsResponse { suppressions: suppressions.collect() })
     }
 
     async fn list(

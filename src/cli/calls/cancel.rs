@@ -13,22 +13,31 @@ use crate::{
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     selected: Selected,
+    /// Show what would become of the calls, and take none of them back.
+    #[arg(long)]
+    validate_only: bool,
     #[command(flatten)]
     how: How,
 }
 
 pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<u8, Failed> {
-    let Arguments { selected, how } = arguments;
+    let Arguments { selected, validate_only, how } = arguments;
     let parts = selected.some()?;
     let mut client = how.client().await?;
     let mut out = how.out();
     let (mut all_well, mut canceled) = (true, 0);
     for part in parts {
         let Part { call_ids, request_id, client_references } = part;
-        let request = CancelCallsRequest { call_ids, request_id, client_references };
+        let request = CancelCallsRequest {
+            call_ids,
+            request_id,
+            client_references,
+            validate_only: *validate_only,
+        };
         let answer = how.ask(request, async |r| client.cancel_calls(r).await).await;
         let answer = answer.map_err(|status| match canceled {
             0 => Failed::from(status),
+            _ if *validate_only => Failed::from(status),
             _ => Failed::from(status).and(format!("{canceled} calls were taken back before")),
         })?;
         for call in &answer.calls {

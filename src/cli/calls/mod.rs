@@ -94,14 +94,9 @@ impl How {
     pub(super) async fn ask<Q: Clone, A>(
         &self,
         question: Q,
-        mut ask: impl AsyncFnMut(Request<Q>) -> Result<tonic::Response<A>, tonic::Status>,
+        ask: impl AsyncFnMut(Request<Q>) -> Result<tonic::Response<A>, tonic::Status>,
     ) -> Result<A, tonic::Status> {
-        super::client::patiently(self.server.timeout(), async |left| {
-            let mut request = Request::new(question.clone());
-            request.set_timeout(left);
-            ask(request).await.map(tonic::Response::into_inner)
-        })
-        .await
+        self.server.ask(question, ask).await
     }
 
     pub(super) fn out(&self) -> Out {

@@ -24,7 +24,8 @@ const SILENCE: Duration = Duration::from_secs(20);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// What the gateway has told of a call within it is as good as asked for: all that ends calls
 /// is in its ledger.
-const ANY_AGE: prost_types::Duration = prost_types::Duration { seconds: 86_400, nanos: 0 };
+pub(in crate::cli) const ANY_AGE: prost_types::Duration =
+    prost_types::Duration { seconds: 86_400, nanos: 0 };
 
 /// What is watched.
 #[derive(Debug, Args)]
@@ -88,6 +89,32 @@ enum Ended {
     Broken(Status),
 }
 
+/// For how long a stream is taken up again of which nothing is heard.
+struct Patience {
+    limit: Duration,
+    /// When something was heard last: a change, or that there is none.
+    heard: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Self { limit, heard: Instant::now(), pause: PAUSES.0 }
+    }
+
+    fn renew(&mut self) {
+        *self = Self::new(self.limit);
+    }
+
+    /// How long to wait before the next attempt, at least as long as was said; none if that is too
+    /// long.
+    fn wait(&mut self, said: Duration) -> Option<Duration> {
+        let wait = said.max(self.pause);
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        (self.heard.elapsed() + wait <= self.limit).then_some(wait)
+    }
+}
+
 impl Watch {
     pub(in crate::cli) fn new(part: Part, route: Option<String>, cursor: Option<String>) -> Self {
         let (route, cursor) = (route.unwrap_or_default(), cursor.unwrap_or_default());
@@ -116,29 +143,31 @@ impl Watch {
         ended
     }
 
-    async fn streams(
+    /// The same, with no word about the cursor, and until the process is told to end.
+    pub(in crate::cli) async fn streams(
         &mut self,
         how: &How,
         client: &mut Client,
         mut take: impl FnMut(&WatchCallResultsResponse) -> bool,
     ) -> Result<(), Failed> {
-        let (mut pause, mut well) = (PAUSES.0, Instant::now());
+        let mut patience = Patience::new(how.server.timeout());
         loop {
-            let before = self.cursor.clone();
-            let status = match self.stream(how, client, &mut take).await? {
+            let mut is_heard = false;
+            let heard = |change: &_| {
+                is_heard = true;
+                take(change)
+            };
+            let status = match self.stream(how, client, heard).await? {
                 Ended::Over | Ended::Unread => return Ok(()),
                 Ended::Broken(status) => status,
             };
-            if before != self.cursor {
-                (pause, well) = (PAUSES.0, Instant::now());
+            if is_heard {
+                patience.renew();
             }
-            let Some(wait) = wait_of(&status) else { return Err(status.into()) };
-            let wait = wait.max(pause);
-            if well.elapsed() + wait > how.server.timeout() {
-                return Err(status.into());
+            match wait_of(&status).and_then(|wait| patience.wait(wait)) {
+                Some(wait) => sleep(wait).await,
+                None => return Err(status.into()),
             }
-            sleep(wait).await;
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
@@ -146,7 +175,7 @@ impl Watch {
         &mut self,
         how: &How,
         client: &mut Client,
-        take: &mut impl FnMut(&WatchCallResultsResponse) -> bool,
+        mut take: impl FnMut(&WatchCallResultsResponse) -> bool,
     ) -> Result<Ended, Failed> {
         let Part { call_ids, request_id, client_references } = self.part.clone();
         let request = WatchCallResultsRequest {
@@ -203,5 +232,24 @@ impl Watch {
         let asked = Asked { part: self.part.clone(), max_staleness: Some(ANY_AGE) };
         self.was_all_over = asked.are_all_over(how, client).await?;
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_on_which_nothing_moves_is_as_good_as_another() {
+        let second = Duration::from_secs(1);
+        let mut patience = Patience::new(10 * second);
+        sleep(3_600 * second).await;
+        patience.renew();
+        assert_eq!(patience.wait(Duration::ZERO), Some(PAUSES.0));
+        assert_eq!(patience.wait(Duration::ZERO), Some(PAUSES.0 * 2));
+        assert_eq!(patience.wait(3 * second), Some(3 * second));
+        assert_eq!(patience.wait(11 * second), None);
+        sleep(10 * second).await;
+        assert_eq!(patience.wait(Duration::ZERO), None);
     }
 }

@@ -24,7 +24,8 @@ mod again;
 mod failed;
 mod tls;
 
-pub(super) use again::{patiently, wait_of};
+use again::patiently;
+pub(super) use again::wait_of;
 pub(super) use failed::{FAILED, Failed, NOT_REACHED, SOME_FAILED, brief, explain, plain, words};
 
 /// How long a connection may take.
@@ -32,6 +33,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection may be silent while an answer is waited for, before the gateway is
 /// asked whether it is still there; and for that answer.
 const PROBE: Duration = Duration::from_secs(20);
+/// The longest time that an argument may say: clocks can't be set to much later ones.
+const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 /// The port of https addresses without one.
 const HTTPS: u16 = 443;
 /// What a token may have at most: more than a gateway takes.
@@ -72,9 +75,9 @@ pub(super) struct Server {
 
 /// A length of time of an argument.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "expected a whole number and ms, s, m, h or d, such as 30s".to_owned())
+    parse_duration(text).filter(|duration| !duration.is_zero() && *duration <= LONGEST).ok_or_else(
+        || "expected a whole number and ms, s, m, h or d, such as 30s, up to 3650d".to_owned(),
+    )
 }
 
 /// A connection that proves with each RPC who asks.
@@ -140,6 +143,20 @@ impl Server {
     /// How long to try.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Asks, and again as long as that does no harm and there is time.
+    pub(super) async fn ask<Q: Clone, A>(
+        &self,
+        question: Q,
+        mut ask: impl AsyncFnMut(Request<Q>) -> Result<tonic::Response<A>, Status>,
+    ) -> Result<A, Status> {
+        patiently(self.timeout, async |left| {
+            let mut request = Request::new(question.clone());
+            request.set_timeout(left);
+            ask(request).await.map(tonic::Response::into_inner)
+        })
+        .await
     }
 
     fn identity(&self) -> Result<Option<(&Path, &Path)>, Failed> {
@@ -267,6 +284,14 @@ mod tests {
         assert!(refused(both).await.contains("Cargo.toml: has no certificate"));
         let ca = Server { ca: file.clone(), ..server("https://x") };
         assert!(refused(ca).await.contains("Cargo.toml: has no certificate"));
+    }
+
+    #[test]
+    fn times_are_those_that_clocks_have() {
+        assert_eq!(duration("3650d"), Ok(LONGEST));
+        for wrong in ["0s", "x", "3651d", "99999999999999d", "213503982334d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -7,6 +7,14 @@ use prost_types::{Any, Duration, ListValue, Struct, Value, value};
 
 use super::{Commas, Json, double, string};
 
+/// Those that may be in an Any as well, where what they are written as is its "value".
+const KNOWN: [&str; 4] = [
+    "google.protobuf.Timestamp",
+    "google.protobuf.Duration",
+    "google.protobuf.Struct",
+    "google.protobuf.Any",
+];
+
 impl Json {
     /// Whether it is one of those, which is written then.
     pub(super) fn known(&self, name: &str, bytes: &[u8], depth: usize, out: &mut String) -> bool {
@@ -22,11 +30,18 @@ impl Json {
 
     /// Whatever it holds, with its type.
     fn any(&self, any: &Any, depth: usize, out: &mut String) {
+        if *any == Any::default() {
+            return out.push_str("{}");
+        }
         let name = any.type_url.rsplit('/').next().unwrap_or_default();
         let mut commas = Commas(false);
         out.push_str("{\"@type\":");
         string(&any.type_url, out);
         match self.shapes.message(name) {
+            _ if KNOWN.contains(&name) => {
+                out.push_str(",\"value\":");
+                self.message(name, &any.value, depth, out);
+            }
             Some(_) if !name.starts_with("google.protobuf.") => {
                 self.fields(name, &any.value, depth, &mut commas, out);
             }

@@ -171,6 +171,7 @@ fn quoted(n: impl std::fmt::Display, out: &mut String) {
 fn double(value: f64, out: &mut String) {
     match serde_json::Number::from_f64(value) {
         // 12.0 is 12 for everybody who prints protobuf in JSON.
+        Some(_) if value == 0.0 && value.is_sign_negative() => out.push_str("-0"),
         Some(_) if value.fract() == 0.0 && value.abs() < 1e15 => number(value as i64, out),
         Some(json) => number(json, out),
         None if value.is_nan() => out.push_str("\"NaN\""),

@@ -75,6 +75,43 @@ fn a_call_is_written_as_protobuf_writes_it() {
 }
 
 #[test]
+fn an_any_holds_what_is_written_in_a_way_of_its_own_as_a_value() {
+    let of = |details: Vec<Any>| {
+        let error = Some(Status { details, ..Default::default() });
+        let line = line(&Call { error, ..Default::default() });
+        line.trim_start_matches("{\"error\":").strip_suffix('}').unwrap().to_owned()
+    };
+    let wait = any("google.protobuf.Duration", &Duration { seconds: -1, nanos: -500_000 });
+    let expected =
+        r#"{"@type":"type.googleapis.com/google.protobuf.Duration","value":"-1.000500s"}"#;
+    assert_eq!(of(vec![wait.clone()]), format!("{{\"details\":[{expected}]}}"));
+    let packed = of(vec![any("google.protobuf.Any", &wait)]);
+    assert!(packed.ends_with(&format!(r#","value":{expected}}}]}}"#)), "{packed}");
+    assert_eq!(of(vec![Any::default()]), r#"{"details":[{}]}"#);
+    let mut deep = Any::default();
+    for _ in 0..200 {
+        deep = any("google.protobuf.Any", &deep);
+    }
+    assert!(of(vec![deep]).contains("null"));
+}
+
+#[test]
+fn what_is_not_in_the_descriptors_and_no_number_of_json_is_written_too() {
+    let call = Call {
+        state: 99,
+        vendor_data: Some(Struct {
+            fields: [("a", -0.0), ("b", f64::NAN), ("c", f64::NEG_INFINITY), ("d", 1e300)]
+                .map(|(key, n)| (key.to_owned(), Value { kind: Some(Kind::NumberValue(n)) }))
+                .into(),
+        }),
+        ..Default::default()
+    };
+    let expected = r#"{"state":99,"vendorData":{"a":-0,"b":"NaN","c":"-Infinity","d":1e300}}"#;
+    let line = line(&call).replace("1e+300", "1e300");
+    assert_eq!(line, expected);
+}
+
+#[test]
 fn what_is_zero_and_meant_is_there() {
     let vendor = Vendor {
         limits: Some(Limits { rate_calls: 5, ..Default::default() }),

@@ -10,24 +10,29 @@ use tonic_types::StatusExt;
 
 use super::{Arguments, Failed, place};
 use crate::{
-    api,
     cli::{
-        calls::{Client, Part, results::Asked},
-        client::{SOME_FAILED, wait_of},
+        asked_to_stop,
+        calls::{Client, Part, code, results::Asked, watch::ANY_AGE},
+        client::{NOT_REACHED, wait_of},
     },
     proto::{Call, CallSpec, CreateCallsRequest},
 };
 
 mod batches;
+mod check;
+mod follow;
 mod outcome;
 mod sheet;
+mod source;
+mod told;
 
 use batches::{Batch, Batches};
+use check::{Rules, check};
 use outcome::Outcome;
-use sheet::{Row, Sheet, Source};
+use sheet::{Row, Sheet};
+use source::Source;
+use told::Told;
 
-/// Mistakes that are shown.
-const SHOWN: usize = 20;
 /// The label that ties the calls of a named job to what its list said.
 const LABEL: &str = "dialplane.list";
 
@@ -39,13 +44,13 @@ pub(super) struct List {
     /// numbers of a person separated by ";"), reference, caller_id, flow, audio, var.NAME,
     /// label.NAME, at, expire, locale, name, email.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["numbers", "alternates", "references",
-          "request_id", "watch", "all_or_nothing"])]
+          "request_id", "all_or_nothing"])]
     pub csv: Option<PathBuf>,
     /// By which the list is known: started again under the same name it calls nobody twice.
     /// Without it, the list is known by what it says.
     #[arg(long, value_name = "NAME", requires = "csv")]
     job: Option<String>,
-    /// Calls in each request.
+    /// Calls in each request, at most.
     #[arg(long, value_name = "CALLS", default_value_t = 500, requires = "csv",
           value_parser = clap::value_parser!(u32).range(1..=5_000))]
     batch: u32,
@@ -56,6 +61,9 @@ pub(super) struct List {
     /// A file in CSV for what became of each row. It is written anew in each run.
     #[arg(long, value_name = "FILE", requires = "csv")]
     out: Option<PathBuf>,
+    /// A number may be in several rows, and is called once for each.
+    #[arg(long, requires = "csv")]
+    allow_duplicates: bool,
 }
 
 impl List {
@@ -68,90 +76,106 @@ impl List {
     }
 }
 
-/// What the first reading of a list gave.
-struct Checked {
-    /// Of all that it says.
-    digest: [u8; 32],
-    /// After each batch, of all that was said so far.
-    marks: Vec<[u8; 32]>,
-    rows: usize,
-}
-
 pub(super) async fn run(arguments: &Arguments, path: &std::path::Path) -> Result<u8, Failed> {
     let list = &arguments.list;
     let source = Source::open(path)?;
     let template = arguments.given.template()?;
     let size = usize::try_from(list.batch).unwrap_or(1);
-    let checked = check(&source, template.clone(), size)?;
+    let rules = Rules { size, is_job: list.job.is_some(), may_repeat: list.allow_duplicates };
+    let checked = check(&source, template.clone(), &rules)?;
     let ids = Ids::new(list.job.as_deref(), &checked.digest)?;
-    let mut outcome = Outcome::new(list.out.as_deref(), &arguments.how, checked.rows)?;
+    let told = list.out.as_deref().map(|path| Told::open(path, &source)).transpose()?;
+    let mut outcome = Outcome::new(told, &arguments.how, checked.rows, arguments.watch);
     let client = arguments.how.client().await?;
-    let sheet = open(&source, template)?;
-    let mut batches = Batches::new(sheet, size).zip(checked.marks).enumerate();
-    let send = |(number, (batch, mark)): (usize, (Batch, [u8; 32]))| {
-        let (mut client, ids) = (client.clone(), &ids);
-        async move {
-            // Another list than the one that was checked, and that has these ids.
-            if batch.mark != mark {
-                return Err(Failed::input("the list was changed while it was read"));
-            }
-            sent(arguments, &mut client, ids, number, batch.rows).await
-        }
+    let run = Run { arguments, source, template, ids, marks: checked.marks, size, client };
+    let ended = tokio::select! {
+        ended = run.to_its_end(&mut outcome) => ended,
+        () = asked_to_stop() => Err(Failed::new("stopped", NOT_REACHED)),
     };
-    // The first one goes alone: where it has its id from a list that was cut otherwise, or had
-    // other settings, it is refused, and nothing else is sent.
-    let Some(first) = batches.next() else { return Err(Failed::input("the list is empty")) };
-    outcome.take(send(first).await?)?;
-    let concurrency = usize::try_from(list.concurrency).unwrap_or(1);
-    let mut rest = Box::pin(stream::iter(batches).map(send).buffered(concurrency));
-    while let Some(done) = rest.next().await {
-        let told = done.and_then(|done| outcome.take(done));
-        told.map_err(|failed| outcome.stopped(failed))?;
-    }
-    drop(rest);
-    if !outcome.is_whole() {
-        return Err(Failed::input("the list became shorter while it was read"));
-    }
-    let all_well = outcome.end();
-    Ok(if all_well { 0 } else { SOME_FAILED })
+    ended.map_err(|failed| outcome.stopped(failed))?;
+    Ok(code(outcome.end()))
 }
 
 fn open(source: &Source, template: CallSpec) -> Result<Sheet, Failed> {
-    let reader = source.read().map_err(|error| Failed::input(error.to_string()))?;
-    Sheet::new(reader, template).map_err(|wrong| Failed::input(wrong.join("\n")))
+    let name = source.name();
+    let reader = source.read().map_err(|error| Failed::input(format!("{name}: {error}")))?;
+    Sheet::new(reader, template)
+        .map_err(|wrong| Failed::input(format!("{name}: {}", wrong.join("\n"))))
 }
 
-/// Reads all of a list, for its mistakes: as the gateway would tell them, and at once.
-fn check(source: &Source, template: CallSpec, size: usize) -> Result<Checked, Failed> {
-    let mut checked = Checked { digest: [0; 32], marks: Vec::new(), rows: 0 };
-    let (mut wrong, mut more) = (Vec::new(), 0);
-    for batch in Batches::new(open(source, template)?, size) {
-        checked.rows += batch.rows.len();
-        checked.marks.push(batch.mark);
-        checked.digest = batch.mark;
-        let mistakes = api::mistakes(batch.rows.iter().map(|row| row.call.clone()).collect());
-        for (row, mistakes) in batch.rows.iter().zip(mistakes) {
-            // What can't be read says nothing more.
-            let mistakes = mistakes.iter().map(|one| format!("{}: {}", one.field, one.description));
-            let told: Vec<_> = match row.wrong.is_empty() {
-                true => mistakes.collect(),
-                false => row.wrong.clone(),
-            };
-            for mistake in told {
-                match wrong.len() < SHOWN {
-                    true => wrong.push(format!("line {}: {mistake}", row.line)),
-                    false => more += 1,
-                }
-            }
+/// A list that was checked.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    source: Source,
+    template: CallSpec,
+    ids: Ids,
+    marks: Vec<[u8; 32]>,
+    size: usize,
+    client: Client,
+}
+
+impl Run<'_> {
+    async fn to_its_end(&self, outcome: &mut Outcome) -> Result<(), Failed> {
+        if !self.arguments.watch {
+            return self.place(outcome).await;
+        }
+        // What changes while others are placed still is told of afterwards.
+        let since = follow::begin(self.arguments, &self.client).await?;
+        self.place(outcome).await?;
+        follow::until_all_are_over(self.arguments, &self.client, since, outcome).await?;
+        self.conclude(outcome).await
+    }
+
+    async fn place(&self, outcome: &mut Outcome) -> Result<(), Failed> {
+        let send = |(number, batch)| async move {
+            let rows = self.as_checked(number, batch)?;
+            sent(self.arguments, &mut self.client.clone(), &self.ids, number, rows).await
+        };
+        let mut batches = self.batches()?;
+        // The first one goes alone: where it has its id from a list that was cut otherwise, or had
+        // other settings, it is refused, and nothing else is sent.
+        if let Some(first) = batches.next() {
+            outcome.take(send(first).await?)?;
+        }
+        let concurrency = usize::try_from(self.arguments.list.concurrency).unwrap_or(1);
+        let mut rest = std::pin::pin!(stream::iter(batches).map(send).buffered(concurrency));
+        while let Some(done) = rest.next().await {
+            outcome.take(done?)?;
+        }
+        is_whole(outcome)
+    }
+
+    /// The states in which all of it ended.
+    async fn conclude(&self, outcome: &mut Outcome) -> Result<(), Failed> {
+        outcome.anew();
+        for (number, batch) in self.batches()? {
+            let rows = self.as_checked(number, batch)?;
+            let mut calls = Vec::new();
+            let mut client = self.client.clone();
+            known(self.arguments, &mut client, &self.ids.of(number), &mut calls).await?;
+            outcome.conclude(&rows, &calls)?;
+        }
+        is_whole(outcome)
+    }
+
+    fn batches(&self) -> Result<impl Iterator<Item = (usize, Batch)>, Failed> {
+        let sheet = open(&self.source, self.template.clone())?;
+        Ok(Batches::new(sheet, self.size).take(self.marks.len()).enumerate())
+    }
+
+    /// Another list than the one that was checked has the same ids.
+    fn as_checked(&self, number: usize, batch: Batch) -> Result<Vec<Row>, Failed> {
+        match self.marks.get(number) == Some(&batch.mark) {
+            true => Ok(batch.rows),
+            false => Err(Failed::input("the list was changed while it was read")),
         }
     }
-    if more > 0 {
-        wrong.push(format!("(and {more} more)"));
-    }
-    match (wrong.is_empty(), checked.rows) {
-        (false, _) => Err(Failed::input(wrong.join("\n")).and("nothing was sent")),
-        (true, 0) => Err(Failed::input("the list is empty")),
-        (true, _) => Ok(checked),
+}
+
+fn is_whole(outcome: &Outcome) -> Result<(), Failed> {
+    match outcome.is_whole() {
+        true => Ok(()),
+        false => Err(Failed::input("the list became shorter while it was read")),
     }
 }
 
@@ -243,6 +267,12 @@ async fn sent(
                  options or another --batch: repeat it as it was, or give it a --job of its own",
             ));
         }
+        if reason.as_deref() == Some("PACE_EXHAUSTED") {
+            return Err(Failed::from(status).and(
+                "so many calls never have their turn within --timeout: give a longer one, or a \
+                 smaller --batch",
+            ));
+        }
         if wait_of(&status).is_some() || validate_only {
             return Err(status.into());
         }
@@ -257,7 +287,14 @@ async fn sent(
     // The recorded answer is of the time when they were placed.
     let mut calls = Vec::new();
     known(arguments, client, &request_id, &mut calls).await?;
-    Ok(Done { rows, calls, replayed: true })
+    match calls.len() == rows.len() {
+        true => Ok(Done { rows, calls, replayed: true }),
+        false => Err(Failed::input(format!(
+            "the request {request_id} has {} calls, and should have {}: it is not of this list",
+            calls.len(),
+            rows.len()
+        ))),
+    }
 }
 
 async fn known(
@@ -267,5 +304,6 @@ async fn known(
     calls: &mut Vec<Call>,
 ) -> Result<(), Failed> {
     let part = Part { request_id: request_id.to_owned(), ..Part::default() };
-    Asked { part, max_staleness: None }.quietly(&arguments.how, client, calls).await
+    // The gateway asks the vendors by itself; thousands of questions more would take its calls' turns.
+    Asked { part, max_staleness: Some(ANY_AGE) }.quietly(&arguments.how, client, calls).await
 }

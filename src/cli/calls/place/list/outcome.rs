@@ -1,44 +1,28 @@
 //! What becomes of a list: how far it is, a file of it, and a summary.
 
 use std::{
-    collections::BTreeMap,
-    fs::File,
+    collections::{BTreeMap, HashSet},
     io::{self, IsTerminal, Write},
-    path::Path,
     time::Instant,
 };
 
-use tonic_types::RpcStatusExt;
+use uuid::Uuid;
 
-use super::{Done, Failed, Row};
+use super::{Done, Failed, Row, told::Told};
 use crate::{
     cli::{
-        calls::{How, Out, note, place::is_refused, short},
-        client::words,
+        calls::{How, Out, is_over, note, place::is_refused, short},
+        client::{NOT_REACHED, words},
     },
-    proto::Call,
+    proto::{Call, WatchCallResultsResponse},
 };
 
 /// Errors of rows that are told in full; the file has all.
 const SHOWN: usize = 10;
 
-/// The columns of the file.
-const COLUMNS: [&str; 10] = [
-    "line",
-    "reference",
-    "to",
-    "call_id",
-    "vendor",
-    "state",
-    "code",
-    "reason",
-    "dialed",
-    "message",
-];
-
 /// What is known so far.
 pub(super) struct Outcome {
-    file: Option<csv::Writer<File>>,
+    told: Option<Told>,
     out: Out,
     is_terminal: bool,
     begun: Instant,
@@ -47,59 +31,104 @@ pub(super) struct Outcome {
     replayed: usize,
     refused: usize,
     states: BTreeMap<&'static str, usize>,
+    /// Those that are not over, where they are followed to their ends.
+    open: Option<HashSet<Uuid>>,
 }
 
 impl Outcome {
-    /// # Errors
-    /// When the file can't be written.
-    pub(super) fn new(file: Option<&Path>, how: &How, rows: usize) -> Result<Self, Failed> {
-        let file = match file {
-            None => None,
-            Some(path) => {
-                let file = File::create(path);
-                let file = file
-                    .map_err(|error| Failed::input(format!("--out {}: {error}", path.display())))?;
-                let mut writer = csv::Writer::from_writer(file);
-                writer.write_record(COLUMNS).map_err(unwritten)?;
-                Some(writer)
-            }
-        };
-        Ok(Self {
-            file,
+    /// Of a list of so many rows.
+    pub(super) fn new(told: Option<Told>, how: &How, rows: usize, is_followed: bool) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            told,
             out: how.out(),
-            is_terminal: io::stderr().is_terminal(),
+            is_terminal: io::stderr().is_terminal() && !is_dumb,
             begun: Instant::now(),
             rows,
             done: 0,
             replayed: 0,
             refused: 0,
             states: BTreeMap::new(),
-        })
+            open: is_followed.then(HashSet::new),
+        }
     }
 
     /// One batch more.
+    ///
+    /// # Errors
+    /// When the file can't be written; the batch counts all the same.
     pub(super) fn take(&mut self, done: Done) -> Result<(), Failed> {
         let Done { rows, calls, replayed } = done;
-        for (row, call) in rows.iter().zip(&calls) {
+        self.count(&rows, &calls);
+        self.replayed += if replayed { rows.len() } else { 0 };
+        for call in &calls {
+            if let (Some(open), false, Ok(id)) =
+                (&mut self.open, is_over(call), call.call_id.parse())
+            {
+                open.insert(id);
+            }
+            if self.out.is_json() {
+                let _ = self.out.call(call);
+            }
+        }
+        self.file(&rows, &calls)?;
+        self.progress("placed", self.done);
+        Ok(())
+    }
+
+    /// One batch more of the last words about all of them.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub(super) fn conclude(&mut self, rows: &[Row], calls: &[Call]) -> Result<(), Failed> {
+        self.count(rows, calls);
+        self.file(rows, calls)
+    }
+
+    fn count(&mut self, rows: &[Row], calls: &[Call]) {
+        self.done += rows.len();
+        for (row, call) in rows.iter().zip(calls) {
             *self.states.entry(short(call.state())).or_default() += 1;
             if is_refused(call) {
                 self.refused += 1;
                 self.tell(row, call);
             }
-            if self.out.is_json() {
-                let _ = self.out.call(call);
-            }
-            if let Some(file) = &mut self.file {
-                file.write_record(cells(row, call)).map_err(unwritten)?;
-            }
         }
-        if let Some(file) = &mut self.file {
-            file.flush().map_err(|error| Failed::new(format!("--out: {error}"), 1))?;
+    }
+
+    fn file(&mut self, rows: &[Row], calls: &[Call]) -> Result<(), Failed> {
+        self.told.as_mut().map_or(Ok(()), |told| told.rows(rows.iter().zip(calls)))
+    }
+
+    /// A change of a call, after all were placed.
+    pub(super) fn change(&mut self, change: &WatchCallResultsResponse) {
+        let (Some(call), Some(open)) = (&change.call, &mut self.open) else { return };
+        let Ok(id) = call.call_id.parse() else { return };
+        if !open.contains(&id) {
+            return;
         }
-        self.done += rows.len();
-        self.replayed += if replayed { rows.len() } else { 0 };
-        self.progress();
-        Ok(())
+        if is_over(call) {
+            open.remove(&id);
+        }
+        let over = self.rows.saturating_sub(open.len());
+        if self.out.is_json() {
+            let _ = self.out.call(call);
+        }
+        self.progress("over", over);
+    }
+
+    /// How many calls are followed still.
+    pub(super) fn open(&self) -> usize {
+        self.open.as_ref().map_or(0, HashSet::len)
+    }
+
+    /// What counts from now on are the states in which all of it ended.
+    pub(super) fn anew(&mut self) {
+        (self.done, self.refused) = (0, 0);
+        self.states.clear();
+        if let Some(told) = &mut self.told {
+            told.anew();
+        }
     }
 
     fn tell(&self, row: &Row, call: &Call) {
@@ -109,12 +138,12 @@ impl Outcome {
         }
     }
 
-    /// Where somebody looks on.
-    fn progress(&self) {
+    /// Where somebody looks on: on one line, however narrow the terminal is.
+    fn progress(&self, what: &str, done: usize) {
         if self.is_terminal {
-            let line = progress(self.done, self.rows, self.begun.elapsed().as_secs_f64());
+            let line = progress(what, done, self.rows, self.begun.elapsed().as_secs_f64());
             let mut err = io::stderr().lock();
-            let _ = write!(err, "\r\x1b[2K{line}").and_then(|()| err.flush());
+            let _ = write!(err, "\r\x1b[2K\x1b[?7l{line}\x1b[?7h").and_then(|()| err.flush());
         }
     }
 
@@ -124,13 +153,21 @@ impl Outcome {
         }
     }
 
-    /// Why it did not come to its end.
+    /// Why it did not come to its end, and what the same command does then.
     pub(super) fn stopped(&self, failed: Failed) -> Failed {
         self.clear();
-        failed.and(format!(
-            "{} of {} rows are dealt with; the same command again goes on, and calls nobody twice",
-            self.done, self.rows
-        ))
+        let Self { done, rows, .. } = self;
+        match (failed.code(), done) {
+            (NOT_REACHED, _) => failed.and(format!(
+                "{done} of {rows} rows are dealt with; the same command again goes on, and calls \
+                 nobody twice"
+            )),
+            (_, 0) => failed,
+            _ => failed.and(format!(
+                "{done} of {rows} rows are dealt with; once that is mended, the same command again \
+                 goes on, and calls nobody twice"
+            )),
+        }
     }
 
     /// Whether every row was dealt with.
@@ -154,38 +191,10 @@ impl Outcome {
     }
 }
 
-fn unwritten(error: csv::Error) -> Failed {
-    Failed::new(format!("--out: {error}"), 1)
-}
-
-fn cells(row: &Row, call: &Call) -> [String; 10] {
-    let error = call.error.clone().unwrap_or_default();
-    let (reason, dialed) = match error.get_details_error_info() {
-        Some(info) => (info.reason, info.metadata.get("dialed").cloned().unwrap_or_default()),
-        None => Default::default(),
-    };
-    let code = match error.code {
-        0 => String::new(),
-        code => code.to_string(),
-    };
-    [
-        row.line.to_string(),
-        row.call.client_reference.clone(),
-        row.call.to.join(";"),
-        call.call_id.clone(),
-        call.vendor.clone(),
-        short(call.state()).to_owned(),
-        code,
-        reason,
-        dialed,
-        error.message,
-    ]
-}
-
-fn progress(done: usize, rows: usize, seconds: f64) -> String {
+fn progress(what: &str, done: usize, rows: usize, seconds: f64) -> String {
     let rate = done as f64 / seconds.max(0.001);
     let left = (rows.saturating_sub(done)) as f64 / rate.max(0.001);
-    format!("{done} of {rows}, {rate:.0}/s, {} left", clock(left as u64))
+    format!("{done} of {rows} {what}, {rate:.0}/s, {} left", clock(left as u64))
 }
 
 fn clock(seconds: u64) -> String {
@@ -202,8 +211,8 @@ mod tests {
 
     #[test]
     fn it_tells_how_far_it_is() {
-        assert_eq!(progress(1_000, 4_000, 10.0), "1000 of 4000, 100/s, 30 s left");
-        assert_eq!(progress(1, 10_000, 1.0), "1 of 10000, 1/s, 2 h 46 min left");
-        assert_eq!(progress(0, 10, 0.0), "0 of 10, 0/s, 2 h 46 min left");
+        assert_eq!(progress("placed", 1_000, 4_000, 10.0), "1000 of 4000 placed, 100/s, 30 s left");
+        assert_eq!(progress("over", 1, 10_000, 1.0), "1 of 10000 over, 1/s, 2 h 46 min left");
+        assert_eq!(progress("over", 0, 10, 0.0), "0 of 10 over, 0/s, 2 h 46 min left");
     }
 }

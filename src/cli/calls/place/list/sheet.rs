@@ -1,23 +1,16 @@
 //! A list of calls as a CSV file, row by row: no more of it is in memory than a batch.
 
-use std::{
-    fs::File,
-    io::{self, Cursor, Read, Seek, SeekFrom},
-    path::Path,
-};
+use std::io::Read;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::super::given::time;
-use crate::{
-    cli::client::Failed,
-    proto::{CallSpec, call_spec::Script},
-};
+use super::{super::given::time, source::Lines};
+use crate::proto::{CallSpec, call_spec::Script};
 
-/// The most of the standard input, which is kept in memory to be read twice.
-const MAX_STDIN_BYTES: u64 = 64 * 1024 * 1024;
 /// Between several numbers in a cell.
 const BETWEEN: char = ';';
+/// The most of a name in the first line that is told: the whole list may be there.
+const MAX_SHOWN: usize = 40;
 
 /// What a column is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,58 +51,6 @@ impl Column {
     }
 }
 
-/// Where a list comes from: it is read twice.
-pub(super) enum Source {
-    File(File),
-    Memory(Vec<u8>),
-}
-
-impl Source {
-    /// The file, or the standard input for "-".
-    pub(super) fn open(path: &Path) -> Result<Self, Failed> {
-        let wrong = |error: io::Error| Failed::input(format!("{}: {error}", path.display()));
-        if path != Path::new("-") {
-            return File::open(path).map(Self::File).map_err(wrong);
-        }
-        let mut bytes = Vec::new();
-        io::stdin().lock().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).map_err(wrong)?;
-        if bytes.len() as u64 > MAX_STDIN_BYTES {
-            return Err(Failed::input("the standard input is too long; put it into a file"));
-        }
-        Ok(Self::Memory(bytes))
-    }
-
-    /// From its beginning.
-    pub(super) fn read(&self) -> io::Result<Box<dyn Read + Send>> {
-        match self {
-            Self::File(file) => {
-                let mut file = file.try_clone()?;
-                file.seek(SeekFrom::Start(0))?;
-                Ok(Box::new(file))
-            }
-            Self::Memory(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
-        }
-    }
-}
-
-/// Lines that end in one character: those of spreadsheets are counted wrongly otherwise.
-struct Lines(Box<dyn Read + Send>);
-
-impl Read for Lines {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.0.read(buffer)?;
-            let kept: Vec<u8> = buffer.iter().take(read).copied().filter(|b| *b != b'\r').collect();
-            if let (true, Some(place)) =
-                (read == 0 || !kept.is_empty(), buffer.get_mut(..kept.len()))
-            {
-                place.copy_from_slice(&kept);
-                return Ok(kept.len());
-            }
-        }
-    }
-}
-
 /// A row: what it asks for, and what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -125,6 +66,9 @@ pub(super) struct Sheet {
     template: CallSpec,
     /// Of the cells, in their order.
     digest: Context,
+    /// The line at which the last row began.
+    last: u64,
+    is_over: bool,
 }
 
 impl Sheet {
@@ -134,7 +78,8 @@ impl Sheet {
         source: Box<dyn Read + Send>,
         template: CallSpec,
     ) -> Result<Self, Vec<String>> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Lines(source));
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Lines::new(source));
         let headers = reader.headers().map_err(|error| vec![said(&error)])?.clone();
         let mut wrong = Vec::new();
         let mut columns = Vec::new();
@@ -146,10 +91,7 @@ impl Sheet {
                     wrong.push(format!("line 1: the column {name:?} is there twice"));
                 }
                 Some(column) => columns.push(column),
-                None => wrong.push(format!(
-                    "line 1: no column is called {name:?}; there are to, reference, caller_id, \
-                     flow, audio, var.NAME, label.NAME, at, expire, locale, name and email"
-                )),
+                None => wrong.push(format!("line 1: {}", no_column(name))),
             }
         }
         if !columns.contains(&Column::To) {
@@ -160,7 +102,8 @@ impl Sheet {
         }
         let mut digest = Context::new(&SHA256);
         add(&mut digest, &headers);
-        Ok(Self { rows: reader.into_records(), columns, template, digest })
+        let rows = reader.into_records();
+        Ok(Self { rows, columns, template, digest, last: 1, is_over: false })
     }
 
     /// Of all cells that were read so far.
@@ -219,17 +162,44 @@ impl Iterator for Sheet {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        let line = self.rows.reader().position().line();
-        let cells = match self.rows.next()? {
-            Ok(cells) => cells,
-            Err(error) => {
-                let call = CallSpec::default();
-                return Some(Row { line, call, wrong: vec![said(&error)] });
+        let wrong = |line, wrong| Some(Row { line, call: CallSpec::default(), wrong: vec![wrong] });
+        let begins = self.rows.reader().position().clone();
+        let cells = self.rows.next();
+        // What the rest of the list says is in one cell, and nobody of it would be called.
+        if cells.is_none() && !self.is_over && self.rows.reader().get_ref().is_in_quotes() {
+            self.is_over = true;
+            return wrong(self.last, "has a quote (\") that is not closed".to_owned());
+        }
+        let cells = cells?;
+        self.last = begins.line() + self.rows.reader_mut().get_mut().empty_from(begins.byte());
+        match cells {
+            Ok(cells) => {
+                add(&mut self.digest, &cells);
+                Some(self.row(self.last, &cells))
             }
-        };
-        let line = cells.position().map_or(line, csv::Position::line);
-        add(&mut self.digest, &cells);
-        Some(self.row(line, &cells))
+            Err(error) => wrong(self.last, said(&error)),
+        }
+    }
+}
+
+fn no_column(name: &str) -> String {
+    let known = "there are to, reference, caller_id, flow, audio, var.NAME, label.NAME, at, expire, \
+                 locale, name and email";
+    let shown: String = name.chars().take(MAX_SHOWN).collect();
+    let more = if shown.len() < name.len() { "..." } else { "" };
+    let why = match name {
+        "" => "a column has no name",
+        _ if name.contains([';', '\t', '|']) => {
+            "columns are separated by commas here: save it as CSV with commas"
+        }
+        _ if name.starts_with(['+', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
+            "the first line is for the names of the columns"
+        }
+        _ => "",
+    };
+    match why {
+        "" => format!("no column is called {shown:?}{more}; {known}"),
+        why => format!("no column is called {shown:?}{more}; {why}; {known}"),
     }
 }
 
@@ -256,6 +226,8 @@ fn said(error: &csv::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn sheet(text: &str) -> Result<Sheet, Vec<String>> {
@@ -288,6 +260,35 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.wrong.len()).collect::<Vec<_>>(), [2, 1, 0]);
         assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3, 4]);
         assert!(rows[1].wrong[0].contains("has 1 cells; expected 4"));
+    }
+
+    #[test]
+    fn lines_are_counted_as_an_editor_counts_them() {
+        let text = "\n\nto,name\r\n\r\n\n+1,\"a\nb\"\n\n+1\n\n\n+2,c";
+        let rows: Vec<_> = sheet(text).unwrap().collect();
+        let lines: Vec<_> = rows.iter().map(|row| (row.line, row.wrong.len())).collect();
+        assert_eq!(lines, [(6, 0), (9, 1), (12, 0)]);
+    }
+
+    #[test]
+    fn rows_that_a_quote_swallowed_are_missed() {
+        let rows: Vec<_> = sheet("to,name\n+1,a\n+2,\"Ann\n+3,Bob\n+4,Cem\n").unwrap().collect();
+        assert_eq!(rows.len(), 3);
+        assert_eq!((rows[2].line, rows[2].wrong[0].contains("not closed")), (3, true));
+    }
+
+    #[test]
+    fn a_first_line_that_is_none_is_explained() {
+        for (text, said) in [
+            ("to;reference\n", "separated by commas"),
+            ("to\treference\n", "separated by commas"),
+            ("+919900000001,x\n", "the first line is for"),
+            ("to,\n", "a column has no name"),
+        ] {
+            let wrong = sheet(text).err().unwrap().join("\n");
+            assert!(wrong.contains(said), "{text}: {wrong}");
+        }
+        assert!(sheet(&"x".repeat(9_999)).err().unwrap()[0].len() < 200);
     }
 
     #[test]
