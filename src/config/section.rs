@@ -19,6 +19,7 @@ use url::Url;
 use super::{
     Digest, Digests, Problem, Secret, Source, digest,
     duration::{parse_duration, show_duration},
+    file,
     nearest::{did_you_mean, duration_hint, nearest},
 };
 
@@ -164,7 +165,7 @@ impl<'a> Section<'a> {
 
     fn read(&self, key: &str, path: &str) -> Option<Vec<u8>> {
         let full = self.source.directory.join(path);
-        match std::fs::read(&full) {
+        match file::read(&full, file::LARGEST) {
             Ok(bytes) => {
                 self.source.keep_file(full, Some(&bytes));
                 Some(bytes)

@@ -42,10 +42,7 @@ impl Section<'_> {
                             .secret(self.key(key), Origin::Environment(name.clone()));
                         let text = (self.source.environment)(&name).filter(|text| !text.is_empty());
                         if text.is_none() {
-                            self.problem(
-                                key,
-                                format!("the environment variable {name} is not set"),
-                            );
+                            self.problem(key, unset(&name));
                         }
                         text
                     }
@@ -88,4 +85,17 @@ impl Section<'_> {
         }
         self.secret(key)
     }
+}
+
+/// Of a variable that is not there. What is no usual name of one may be the secret, written in
+/// the wrong place: it is not repeated.
+fn unset(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let begins = name.bytes().next().is_some_and(|byte| plain(byte) && !byte.is_ascii_digit());
+    if begins && name.len() < 64 && name.bytes().all(plain) {
+        return format!("the environment variable {name} is not set");
+    }
+    "the environment variable that env names is not set; expected a name such as VENDOR_TOKEN, and \
+     the secret in that variable"
+        .to_owned()
 }
