@@ -404,7 +404,11 @@ fn article(noun: &str) -> &'static str {
 // repeated.
 fn check_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not an address ({error})"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+    // What is mended by reading it is sent to some vendors as it was written.
+    let is_plain =
+        text.contains("://") && !text.contains([' ', '\\']) && !text.contains(char::is_control);
+    let is_http = matches!(url.scheme(), "http" | "https");
+    if !is_plain || !is_http || url.host_str().is_none_or(str::is_empty) {
         return Err("is not an http or https address".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {

@@ -272,6 +272,16 @@ fn what_does_not_hold_is_not_told() {
 }
 
 #[test]
+fn where_a_vendor_posts_is_what_it_is_told() {
+    let text = format!(
+        "[server]\ncallbacks = \"127.0.0.1:8080\"\n{KNOVVU}\
+         result_destination = \"https://c.test/callbacks/other/0123456789abcdef\"\n\
+         [routes.default]\nvendors = [\"k\"]"
+    );
+    expect(&told(&text, "vendors.k"), &["https://YOUR-HOST/callbacks/other/TOKEN, as configured"]);
+}
+
+#[test]
 fn tls_on_a_socket_is_told() {
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates");
     let text = format!(

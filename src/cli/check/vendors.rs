@@ -126,7 +126,8 @@ fn results(config: &Config, vendor: &VendorConfig, topic: &mut Topic) {
             };
             topic.say(match callback.challenge() {
                 None => format!(
-                    "Each call tells it where to post results: https://{host}/callbacks/{name}/TOKEN, as configured{proxy}. The token proves that it is the vendor."
+                    "Each call tells it where to post results: https://{host}/callbacks/{}/TOKEN, as configured{proxy}. The token proves that it is the vendor.",
+                    callback.posts_to().unwrap_or(name)
                 ),
                 Some(challenge) => {
                     let proof = challenge.split(' ').next().unwrap_or_default();
