@@ -53,7 +53,8 @@ impl<'a> Section<'a> {
     fn key(&self, key: &str) -> String {
         // Quoted keys may hold anything; a mistake stays in one line.
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        let key = if key.bytes().all(plain) { key.to_owned() } else { format!("{key:?}") };
+        let is_plain = !key.is_empty() && key.bytes().all(plain);
+        let key = if is_plain { key.to_owned() } else { format!("{key:?}") };
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 

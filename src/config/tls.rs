@@ -1,6 +1,10 @@
 //! Certificates of a listener: where they lie, and whether they are what they should be.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::{
@@ -63,7 +67,7 @@ impl Tls {
     }
 }
 
-fn read_file(key: &'static str, path: &PathBuf) -> Result<Vec<u8>, TlsError> {
+fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     file::read(path, file::LARGEST)
         .map_err(|error| wrong(key, format!("can't read {}: {error}", path.display())))
 }

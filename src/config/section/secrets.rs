@@ -12,6 +12,11 @@ impl Section<'_> {
     /// never gets into a message.
     pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
         let secret = self.read_secret(key)?;
+        // Whoever has to show it sends no such thing: what is compared with it never fits.
+        if secret.expose().contains(|c: char| c.is_control() || c == '\u{feff}') {
+            self.problem(key, "holds a line end or another character that can't be seen");
+            return None;
+        }
         self.source.keep(&secret);
         Some(secret)
     }
@@ -44,7 +49,7 @@ impl Section<'_> {
                         if text.is_none() {
                             self.problem(key, unset(&name));
                         }
-                        text
+                        text.map(without_line_end)
                     }
                     (None, Some(path)) => self
                         .read_from(key, &path)
@@ -55,7 +60,7 @@ impl Section<'_> {
                             }
                             text
                         })
-                        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+                        .map(without_line_end),
                     _ => {
                         self.problem(key, format!("expected {EXPECTED}"));
                         None
@@ -85,6 +90,11 @@ impl Section<'_> {
         }
         self.secret(key)
     }
+}
+
+/// Many a tool ends what it writes with one.
+fn without_line_end(text: String) -> String {
+    text.trim_end_matches(['\r', '\n']).to_owned()
 }
 
 /// Of a variable that is not there. What is no usual name of one may be the secret, written in

@@ -453,6 +453,7 @@ fn names_are_short_and_plain() {
         assert!(found[0].contains("has a wrong name; expected 1 to 63 letters"), "{found:?}");
         assert!(!found[0].contains('\n'));
     }
+    assert!(named("")[0].starts_with("1 vendors.\"\": has"), "{:?}", named(""));
 }
 
 #[test]
@@ -532,6 +533,23 @@ fn secrets_from_files_lose_their_line_end() {
     let text = text.replace("\"token\"", "\"/dev/zero\"");
     let message = parse_in(folder.path(), &text).unwrap_err().list()[0].message.clone();
     assert_eq!(message, "can't read /dev/zero: it has more than 1 MiB");
+}
+
+#[test]
+fn secrets_from_variables_lose_their_line_end_and_hold_none() {
+    let text = with("", "", "").replace("\"t\"", "{ env = \"TOKEN\" }");
+    let read = |value: &str| {
+        let value = value.to_owned();
+        let environment = move |_: &str| Some(value.clone());
+        Config::parse_with(toy::REGISTRY, &text, Path::new("/nonexistent"), &environment)
+    };
+    let secrets = &read("to ken\r\n").unwrap().vendors["a"].secrets;
+    assert!(secrets[0].is("to ken"), "{}", secrets.len());
+    for wrong in ["to\nken", "token\0", "\u{feff}token", "\ttoken"] {
+        let message = read(wrong).unwrap_err().list()[0].message.clone();
+        assert_eq!(message, "holds a line end or another character that can't be seen");
+    }
+    assert_eq!(read("\n").unwrap_err().list()[0].message, "the secret is empty");
 }
 
 #[test]
