@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::net::SocketAddr as SocketPath,
     time::Duration,
 };
 
@@ -129,7 +130,8 @@ fn insecure(section: &mut Section<'_>) -> BTreeSet<&'static str> {
 fn socket_mode(section: &mut Section<'_>, listen: &Listen) -> u32 {
     const KEY: &str = "socket_mode";
     let Some(text) = section.string(KEY) else { return SOCKET_MODE };
-    let mode = u32::from_str_radix(&text, 8).ok();
+    let digits = Some(&text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let mode = digits.and_then(|digits| u32::from_str_radix(digits, 8).ok());
     let Some(mode) = mode.filter(|mode| mode & !0o777 == 0 && mode & 0o600 == 0o600) else {
         section.problem(
             KEY,
@@ -166,6 +168,9 @@ fn listen(section: &mut Section<'_>, guard: Guard, insecure: bool) -> Listen {
     if path.is_empty() || path.contains('\0') {
         section.problem(KEY, format!("is {text:?}; expected {TCP_OR_UNIX}"));
         return fallback;
+    }
+    if SocketPath::from_pathname(path).is_err() {
+        section.problem(KEY, "is too long for a socket's path; expected some 100 bytes at most");
     }
     Listen::Unix(path.into())
 }
@@ -223,7 +228,9 @@ fn meant(text: &str) -> Option<SocketAddr> {
 }
 
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    // An IPv4 address has a form in IPv6 as well.
+    let [x, y] = [a, b].map(|address| address.ip().to_canonical());
+    let same_host = x == y || x.is_unspecified() || y.is_unspecified();
     // Port 0 asks the system for a free one.
     a.port() == b.port() && a.port() != 0 && same_host
 }

@@ -3,6 +3,7 @@
 mod callers;
 mod digest;
 mod duration;
+mod file;
 mod limits;
 mod listen;
 mod model;

@@ -169,6 +169,16 @@ pub struct Breaker {
     pub pause: Duration,
 }
 
+impl Breaker {
+    /// The longest pause between two tries, unless it is longer from the beginning.
+    const LONGEST: Duration = Duration::from_secs(300);
+
+    /// For so long at last.
+    pub fn longest(&self) -> Duration {
+        Self::LONGEST.max(self.pause)
+    }
+}
+
 impl Default for Breaker {
     fn default() -> Self {
         Self { failures: 5, pause: Duration::from_secs(30) }

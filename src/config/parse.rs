@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,12 +11,14 @@ use toml::de::DeTable;
 
 use super::{
     Config, ConfigError, Origins, Problem, Problems, Route, Section, Source, VendorConfig, callers,
-    listen,
+    file, listen,
     route::{self, Vendors},
     vendor,
 };
 use crate::vendors::{REGISTRY, Registration};
 
+/// The largest configuration, in MiB.
+const LARGEST: u64 = 16;
 const LEDGER: &str = "sqlite:dialplane.db";
 const DAY: Duration = Duration::from_secs(86_400);
 /// How long what is over is kept.
@@ -50,7 +52,7 @@ impl Config {
 
     fn load_all(path: &Path) -> (Result<Self, ConfigError>, Vec<PathBuf>, Origins) {
         let (mut files, mut origins) = (vec![path.to_owned()], Origins::default());
-        let bytes = match fs::read(path) {
+        let bytes = match file::read(path, LARGEST) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let error = ConfigError::Unreadable { path: path.to_owned(), error };
@@ -195,7 +197,12 @@ fn ledger(section: Option<Section<'_>>) -> (String, Duration) {
     // Two slashes may mean a host, a relative or an absolute path, depending on whom one
     // asks; the file must not land where nobody looks for it.
     if !path.is_some_and(|path| {
-        !path.is_empty() && !path.starts_with("//") && !path.contains(['\0', '?'])
+        path == ":memory:"
+            || !path.is_empty()
+                && !path.starts_with("//")
+                && !path.starts_with(':')
+                && !path.ends_with('/')
+                && !path.contains(['\0', '?'])
     }) {
         // Another database's address may hold a password: it is not repeated.
         section.problem(

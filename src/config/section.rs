@@ -19,6 +19,7 @@ use url::Url;
 use super::{
     Digest, Digests, Problem, Secret, Source, digest,
     duration::{parse_duration, show_duration},
+    file,
     nearest::{did_you_mean, duration_hint, nearest},
 };
 
@@ -52,7 +53,8 @@ impl<'a> Section<'a> {
     fn key(&self, key: &str) -> String {
         // Quoted keys may hold anything; a mistake stays in one line.
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        let key = if key.bytes().all(plain) { key.to_owned() } else { format!("{key:?}") };
+        let is_plain = !key.is_empty() && key.bytes().all(plain);
+        let key = if is_plain { key.to_owned() } else { format!("{key:?}") };
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
@@ -164,7 +166,7 @@ impl<'a> Section<'a> {
 
     fn read(&self, key: &str, path: &str) -> Option<Vec<u8>> {
         let full = self.source.directory.join(path);
-        match std::fs::read(&full) {
+        match file::read(&full, file::LARGEST) {
             Ok(bytes) => {
                 self.source.keep_file(full, Some(&bytes));
                 Some(bytes)
@@ -403,7 +405,11 @@ fn article(noun: &str) -> &'static str {
 // repeated.
 fn check_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not an address ({error})"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+    // What is mended by reading it is sent to some vendors as it was written.
+    let is_plain =
+        text.contains("://") && !text.contains([' ', '\\']) && !text.contains(char::is_control);
+    let is_http = matches!(url.scheme(), "http" | "https");
+    if !is_plain || !is_http || url.host_str().is_none_or(str::is_empty) {
         return Err("is not an http or https address".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {

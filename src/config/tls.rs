@@ -1,6 +1,10 @@
 //! Certificates of a listener: where they lie, and whether they are what they should be.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::{
@@ -10,10 +14,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use super::Section;
-
-/// The largest file of certificates that is read, in bytes.
-const MAX_FILE: u64 = 1024 * 1024;
+use super::{Section, file};
 
 /// The files of `tls = { certificate, key, client_ca }`. They are read again when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,14 +67,9 @@ impl Tls {
     }
 }
 
-fn read_file(key: &'static str, path: &PathBuf) -> Result<Vec<u8>, TlsError> {
-    let failed =
-        |error: std::io::Error| wrong(key, format!("can't read {}: {error}", path.display()));
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > MAX_FILE {
-        return Err(wrong(key, format!("{} has more than 1 MiB", path.display())));
-    }
-    std::fs::read(path).map_err(failed)
+fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    file::read(path, file::LARGEST)
+        .map_err(|error| wrong(key, format!("can't read {}: {error}", path.display())))
 }
 
 impl TlsFiles {

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{Breaker, Link, Rate, Section, Source, VendorConfig, duration::show_duration};
@@ -114,14 +115,18 @@ fn link(section: &mut Section<'_>) -> Link {
 }
 
 fn check_certificates(pem: &[u8]) -> Option<String> {
-    let mut count = 0;
+    // What connects to the vendor makes sure of them in the same way, and nothing starts if it can't.
+    let mut tried = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        match certificate {
-            Ok(_) => count += 1,
+        let added = match certificate {
+            Ok(certificate) => tried.add(certificate),
             Err(error) => return Some(format!("the file can't be read as PEM ({error})")),
+        };
+        if let Err(error) = added {
+            return Some(format!("the file holds a certificate that can't be used ({error})"));
         }
     }
-    (count == 0).then(|| "the file holds no certificate".to_owned())
+    tried.is_empty().then(|| "the file holds no certificate".to_owned())
 }
 
 fn rate(section: &mut Section<'_>) -> Option<Rate> {

@@ -19,9 +19,6 @@ use crate::{
     telemetry::metrics::Counter,
 };
 
-/// The longest pause between two tries, unless a longer one is configured.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-
 /// Whether a vendor's exchanges are let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
@@ -151,7 +148,7 @@ impl Machine {
                 Some(Change::Closed)
             }
             (State::HalfOpen { pause, .. }, Verdict::Failed) => {
-                let longest = LONGEST_PAUSE.max(self.settings.pause);
+                let longest = self.settings.longest();
                 Some(self.open(1, pause.saturating_mul(2).min(longest), now))
             }
             // Nothing is let through in this era.

@@ -24,9 +24,10 @@ fn server(config: &Config) -> Topic {
             encrypted(server.tls.as_ref())
         ),
         Listen::Unix(path) => format!(
-            "It listens for gRPC on the socket {}, for users of this machine that the file's permissions {:04o} let in.",
+            "It listens for gRPC on the socket {}, for users of this machine that the file's permissions {:04o} let in, {}.",
             path.display(),
-            server.socket_mode
+            server.socket_mode,
+            encrypted(server.tls.as_ref())
         ),
     });
     topic.say(if config.callers.is_empty() {

@@ -244,3 +244,56 @@ fn long_lines_are_broken_between_words() {
     assert!(text.lines().skip(1).all(|line| line.starts_with("    word")), "{text}");
     assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
 }
+
+#[test]
+fn what_does_not_hold_is_not_told() {
+    // Nobody can ask, so no questions count; and a pause may be longer than the longest.
+    let vendor = |breaker: &str| {
+        let text = format!(
+            "{PHONON}rate = {{ requests = 10 }}\nbreaker = {breaker}\n[routes.default]\nvendors = [\"p\"]"
+        );
+        told(&text, "vendors.p")
+    };
+    let long = vendor("{ pause = \"1h\" }");
+    expect(
+        &long,
+        &[
+            "no more than 10 requests in any 1m: your rate",
+            "After 5 failures of its own in a row it gets no calls for 1h, and again as long while it fails on.",
+        ],
+    );
+    assert!(!long.contains("questions"), "{long}");
+    expect(
+        &vendor("{ failures = 1 }"),
+        &[
+            "After a failure of its own it gets no calls for 30s, and for longer while it fails on, up to 5m.",
+        ],
+    );
+}
+
+#[test]
+fn where_a_vendor_posts_is_what_it_is_told() {
+    let text = format!(
+        "[server]\ncallbacks = \"127.0.0.1:8080\"\n{KNOVVU}\
+         result_destination = \"https://c.test/callbacks/other/0123456789abcdef\"\n\
+         [routes.default]\nvendors = [\"k\"]"
+    );
+    expect(&told(&text, "vendors.k"), &["https://YOUR-HOST/callbacks/other/TOKEN, as configured"]);
+}
+
+#[test]
+fn tls_on_a_socket_is_told() {
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates");
+    let text = format!(
+        "[server]\nlisten = \"unix:/run/d.sock\"\ntls = {{ certificate = \"{files}/server.pem\", \
+         key = \"{files}/server.key\", client_ca = \"{files}/clients.pem\" }}\n{PHONON}\
+         [routes.default]\nvendors = [\"p\"]"
+    );
+    expect(
+        &told(&text, "server"),
+        &[
+            "0600 let in, over TLS, for those who show a certificate of an authority in",
+            "Whoever shows such a certificate may use all of the API.",
+        ],
+    );
+}

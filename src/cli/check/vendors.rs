@@ -48,9 +48,18 @@ fn topic(config: &Config, vendor: &VendorConfig, origins: &Origins) -> Topic {
     ));
     topic.say(match &vendor.breaker {
         Some(breaker) => format!(
-            "After {} failures of its own in a row it gets no calls for {}, and for longer while it fails on, up to 5m.",
-            breaker.failures,
-            show_duration(breaker.pause)
+            "After {} of its own{} it gets no calls for {}, and {}.",
+            match breaker.failures {
+                1 => "a failure".to_owned(),
+                more => format!("{more} failures"),
+            },
+            if breaker.failures == 1 { "" } else { " in a row" },
+            show_duration(breaker.pause),
+            match breaker.longest() {
+                longest if longest == breaker.pause => "again as long while it fails on".to_owned(),
+                longest =>
+                    format!("for longer while it fails on, up to {}", show_duration(longest)),
+            }
         ),
         None => "It gets calls however often it fails: its breaker is off.".to_owned(),
     });
@@ -74,10 +83,10 @@ fn pace(vendor: &VendorConfig, is_given: bool) -> String {
             let limits = limits.map(|(limit, what)| limit.map(|limit| format!("{limit} {what}")));
             let limits: Vec<_> = limits.into_iter().flatten().collect();
             let questions = match requests {
-                Some(_) => {
+                Some(_) if vendor.adapter.capabilities().pull_results => {
                     ", questions for results among them, which take half of the requests at most"
                 }
-                None => "",
+                _ => "",
             };
             format!(
                 "It is sent no more than {} in any {}{questions}",
@@ -117,7 +126,8 @@ fn results(config: &Config, vendor: &VendorConfig, topic: &mut Topic) {
             };
             topic.say(match callback.challenge() {
                 None => format!(
-                    "Each call tells it where to post results: https://{host}/callbacks/{name}/TOKEN, as configured{proxy}. The token proves that it is the vendor."
+                    "Each call tells it where to post results: https://{host}/callbacks/{}/TOKEN, as configured{proxy}. The token proves that it is the vendor.",
+                    callback.posts_to().unwrap_or(name)
                 ),
                 Some(challenge) => {
                     let proof = challenge.split(' ').next().unwrap_or_default();

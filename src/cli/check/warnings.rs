@@ -202,6 +202,7 @@ fn of_secrets(origins: &Origins, file: &Path) -> Vec<Warning> {
                  \"NAME\" }} or {{ file = \"path\" }}, or permissions such as 0640",
                 match keys.len() {
                     1 => "is".to_owned(),
+                    2 => "and another secret are".to_owned(),
                     more => format!("and {} other secrets are", more - 1),
                 }
             ),

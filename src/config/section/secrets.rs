@@ -12,6 +12,11 @@ impl Section<'_> {
     /// never gets into a message.
     pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
         let secret = self.read_secret(key)?;
+        // Whoever has to show it sends no such thing: what is compared with it never fits.
+        if secret.expose().contains(|c: char| c.is_control() || c == '\u{feff}') {
+            self.problem(key, "holds a line end or another character that can't be seen");
+            return None;
+        }
         self.source.keep(&secret);
         Some(secret)
     }
@@ -42,12 +47,9 @@ impl Section<'_> {
                             .secret(self.key(key), Origin::Environment(name.clone()));
                         let text = (self.source.environment)(&name).filter(|text| !text.is_empty());
                         if text.is_none() {
-                            self.problem(
-                                key,
-                                format!("the environment variable {name} is not set"),
-                            );
+                            self.problem(key, unset(&name));
                         }
-                        text
+                        text.map(without_line_end)
                     }
                     (None, Some(path)) => self
                         .read_from(key, &path)
@@ -58,7 +60,7 @@ impl Section<'_> {
                             }
                             text
                         })
-                        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+                        .map(without_line_end),
                     _ => {
                         self.problem(key, format!("expected {EXPECTED}"));
                         None
@@ -88,4 +90,22 @@ impl Section<'_> {
         }
         self.secret(key)
     }
+}
+
+/// Many a tool ends what it writes with one.
+fn without_line_end(text: String) -> String {
+    text.trim_end_matches(['\r', '\n']).to_owned()
+}
+
+/// Of a variable that is not there. What is no usual name of one may be the secret, written in
+/// the wrong place: it is not repeated.
+fn unset(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let begins = name.bytes().next().is_some_and(|byte| plain(byte) && !byte.is_ascii_digit());
+    if begins && name.len() < 64 && name.bytes().all(plain) {
+        return format!("the environment variable {name} is not set");
+    }
+    "the environment variable that env names is not set; expected a name such as VENDOR_TOKEN, and \
+     the secret in that variable"
+        .to_owned()
 }

@@ -269,6 +269,31 @@ fn each_wrong_value_says_what_was_expected() {
             "",
             "2 server.require_request_id: is a string; expected true or false",
         ),
+        (
+            "listen = \"127.0.0.1:5\"\ncallbacks = \"[::ffff:127.0.0.1]:5\"",
+            "",
+            "",
+            "3 server.callbacks: is the address of listen as well",
+        ),
+        (
+            "listen = \"unix:/x\"\nsocket_mode = \"+660\"",
+            "",
+            "",
+            "3 server.socket_mode: is \"+660\"; expected octal digits",
+        ),
+        (
+            "",
+            "base_url = \" https://x\"",
+            "",
+            "6 vendors.a.base_url: is not an http or https address",
+        ),
+        ("", "base_url = \"https:x\"", "", "6 vendors.a.base_url: is not an http or https address"),
+        (
+            "",
+            "base_url = \"http:\\\\x\"",
+            "",
+            "6 vendors.a.base_url: is not an http or https address",
+        ),
         ("", "timeout = \"6m\"", "", "6 vendors.a.timeout: is \"6m\"; expected a time with its"),
         ("", "connect_timeout = \"1ms\"", "", "6 vendors.a.connect_timeout: is \"1ms\"; expected"),
         ("", "rate = {}", "", "6 vendors.a.rate: limits nothing; expected calls, requests"),
@@ -358,7 +383,15 @@ fn what_an_operator_says_aloud_is_taken() {
         let text = format!("[ledger]\nurl = {url:?}\n{}", with("", "", ""));
         assert_eq!(parse(&text).unwrap().ledger, url);
     }
-    for url in ["sqlite:", "sqlite://a.db", "a.db", "sqlite:a?mode=ro", "postgres://db"] {
+    for url in [
+        "sqlite:",
+        "sqlite://a.db",
+        "a.db",
+        "sqlite:a?mode=ro",
+        "postgres://db",
+        "sqlite::Memory:",
+        "sqlite:/srv/",
+    ] {
         let text = format!("[ledger]\nurl = {url:?}\n{}", with("", "", ""));
         assert!(mistakes(&text)[0].starts_with("2 ledger.url: names no ledger"), "{url}");
     }
@@ -420,6 +453,7 @@ fn names_are_short_and_plain() {
         assert!(found[0].contains("has a wrong name; expected 1 to 63 letters"), "{found:?}");
         assert!(!found[0].contains('\n'));
     }
+    assert!(named("")[0].starts_with("1 vendors.\"\": has"), "{:?}", named(""));
 }
 
 #[test]
@@ -443,6 +477,8 @@ fn certificates_are_looked_into() {
     let good = include_bytes!("../../../tests/certificates/ca.pem");
     fs::write(folder.path().join("good.pem"), good).unwrap();
     fs::write(folder.path().join("none.pem"), "nothing\n").unwrap();
+    let coded = b"-----BEGIN CERTIFICATE-----\ngarbage=\n-----END CERTIFICATE-----\n";
+    fs::write(folder.path().join("coded.pem"), coded).unwrap();
     fs::write(folder.path().join("cut.pem"), &good[..good.len() / 2]).unwrap();
     let key = include_bytes!("../../../tests/certificates/server.key");
     fs::write(folder.path().join("key.pem"), key).unwrap();
@@ -455,6 +491,8 @@ fn certificates_are_looked_into() {
     }
     let message = parse("cut.pem").unwrap_err().list()[0].message.clone();
     assert!(message.starts_with("the file can't be read as PEM"), "{message}");
+    let message = parse("coded.pem").unwrap_err().list()[0].message.clone();
+    assert!(message.starts_with("the file holds a certificate that can't be used"), "{message}");
 }
 
 #[test]
@@ -492,6 +530,35 @@ fn secrets_from_files_lose_their_line_end() {
     fs::write(folder.path().join("token"), "\n").unwrap();
     let message = parse_in(folder.path(), &text).unwrap_err().list()[0].message.clone();
     assert_eq!(message, "the secret is empty");
+    let text = text.replace("\"token\"", "\"/dev/zero\"");
+    let message = parse_in(folder.path(), &text).unwrap_err().list()[0].message.clone();
+    assert_eq!(message, "can't read /dev/zero: it has more than 1 MiB");
+}
+
+#[test]
+fn secrets_from_variables_lose_their_line_end_and_hold_none() {
+    let text = with("", "", "").replace("\"t\"", "{ env = \"TOKEN\" }");
+    let read = |value: &str| {
+        let value = value.to_owned();
+        let environment = move |_: &str| Some(value.clone());
+        Config::parse_with(toy::REGISTRY, &text, Path::new("/nonexistent"), &environment)
+    };
+    let secrets = &read("to ken\r\n").unwrap().vendors["a"].secrets;
+    assert!(secrets[0].is("to ken"), "{}", secrets.len());
+    for wrong in ["to\nken", "token\0", "\u{feff}token", "\ttoken"] {
+        let message = read(wrong).unwrap_err().list()[0].message.clone();
+        assert_eq!(message, "holds a line end or another character that can't be seen");
+    }
+    assert_eq!(read("\n").unwrap_err().list()[0].message, "the secret is empty");
+}
+
+#[test]
+fn a_socket_has_a_path_that_fits() {
+    let listen = |length: usize| {
+        mistakes(&with(&format!("listen = \"unix:/{}\"", "x".repeat(length)), "", ""))
+    };
+    assert_eq!(listen(90), [] as [&str; 0]);
+    assert!(listen(120)[0].starts_with("2 server.listen: is too long for a socket's path"));
 }
 
 #[test]
@@ -506,6 +573,7 @@ fn secrets_do_not_print() {
         "base_url = \"c4n4ry-s3cr3t\"",
         "base_url = \"https://u:c4n4ry-s3cr3t@x:99999\"",
         "token = [\"c4n4ry-s3cr3t\"]",
+        "token = { env = \"c4n4ry-s3cr3t\" }",
         "token = { value = \"c4n4ry-s3cr3t\" }",
         "token = { env = \"A\", file = \"b\", c = \"c4n4ry-s3cr3t\" }",
         "access_token = \"c4n4ry-s3cr3t\"",

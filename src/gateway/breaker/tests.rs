@@ -205,7 +205,7 @@ proptest! {
             let probing = under_way.iter().filter(|(_, probes)| *probes).count();
             prop_assert!(probing <= 1);
             // It never stays shut: once the longest pause is over and nobody tries, one may.
-            prop_assert!(probing == 1 || machine.wait(now + LONGEST_PAUSE).is_none());
+            prop_assert!(probing == 1 || machine.wait(now + machine.settings.longest()).is_none());
         }
     }
 }

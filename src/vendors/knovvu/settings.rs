@@ -233,7 +233,8 @@ fn locale(section: &mut Section<'_>) -> Option<String> {
 fn result_destination(section: &mut Section<'_>) -> Option<(Secret, Option<PathToken>)> {
     const KEY: &str = "result_destination";
     let text = section.string(KEY)?;
-    let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_plain = text.contains("://")
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\');
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(url) = url.filter(|_| is_plain) else {
         section.problem(KEY, "is not an http or https address");
