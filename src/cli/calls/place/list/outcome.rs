@@ -58,7 +58,7 @@ impl Outcome {
     /// # Errors
     /// When the file can't be written; the batch counts all the same.
     pub(super) fn take(&mut self, done: Done) -> Result<(), Failed> {
-        let Done { rows, calls, replayed } = done;
+        let Done { rows, calls, replayed, .. } = done;
         self.count(&rows, &calls);
         self.replayed += if replayed { rows.len() } else { 0 };
         for call in &calls {
@@ -71,7 +71,10 @@ impl Outcome {
                 let _ = self.out.call(call);
             }
         }
-        self.file(&rows, &calls)?;
+        // What is followed is told of a stream once, at its end.
+        if self.open.is_none() || !self.told.as_ref().is_some_and(Told::is_stream) {
+            self.file(&rows, &calls)?;
+        }
         self.progress("placed", self.done);
         Ok(())
     }
@@ -183,7 +186,7 @@ impl Outcome {
         if self.replayed > 0 {
             line.push_str(&format!("; {} of them were placed by an earlier run", self.replayed));
         }
-        match self.out.is_json() {
+        match self.out.is_json() || self.told.as_ref().is_some_and(Told::is_output) {
             true => note(line),
             false => crate::cli::say(line),
         }
