@@ -92,7 +92,7 @@ pub(super) async fn run(arguments: &Arguments, path: &std::path::Path) -> Result
     if arguments.how.out().is_json() && told.as_ref().is_some_and(Told::is_output) {
         return Err(Failed::input("--out: is where --json prints; name another file"));
     }
-    let mut outcome = Outcome::new(told, &arguments.how, checked.rows, arguments.watch);
+    let mut outcome = Outcome::new(told, arguments, checked.rows);
     let client = arguments.how.client().await?;
     let run = Run { arguments, source, template, ids, marks: checked.marks, size, client };
     let ended = tokio::select! {

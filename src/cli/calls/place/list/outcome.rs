@@ -8,10 +8,10 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Done, Failed, Row, told::Told};
+use super::{Arguments, Done, Failed, Row, told::Told};
 use crate::{
     cli::{
-        calls::{How, Out, is_over, note, place::is_refused, short},
+        calls::{Out, is_over, note, place::is_refused, short},
         client::{NOT_REACHED, words},
     },
     proto::{Call, WatchCallResultsResponse},
@@ -27,6 +27,7 @@ pub(super) struct Outcome {
     is_terminal: bool,
     begun: Instant,
     rows: usize,
+    is_check: bool,
     done: usize,
     replayed: usize,
     refused: usize,
@@ -37,19 +38,20 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Of a list of so many rows.
-    pub(super) fn new(told: Option<Told>, how: &How, rows: usize, is_followed: bool) -> Self {
+    pub(super) fn new(told: Option<Told>, arguments: &Arguments, rows: usize) -> Self {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             told,
-            out: how.out(),
+            out: arguments.how.out(),
             is_terminal: io::stderr().is_terminal() && !is_dumb,
             begun: Instant::now(),
             rows,
+            is_check: arguments.validate_only,
             done: 0,
             replayed: 0,
             refused: 0,
             states: BTreeMap::new(),
-            open: is_followed.then(HashSet::new),
+            open: arguments.watch.then(HashSet::new),
         }
     }
 
@@ -182,7 +184,9 @@ impl Outcome {
     pub(super) fn end(&self) -> bool {
         self.clear();
         let states = self.states.iter().map(|(state, count)| format!("{count} {state}"));
-        let mut line = format!("{} calls: {}", self.done, states.collect::<Vec<_>>().join(", "));
+        let what = if self.is_check { "calls checked, and nobody called" } else { "calls" };
+        let states = states.collect::<Vec<_>>().join(", ");
+        let mut line = format!("{} {what}: {states}", self.done);
         if self.replayed > 0 {
             line.push_str(&format!("; {} of them were placed by an earlier run", self.replayed));
         }

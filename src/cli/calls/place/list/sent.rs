@@ -1,15 +1,15 @@
 //! A batch, sent until it is known what became of its calls.
 
 use tonic::{Code, Status};
-use tonic_types::{RpcStatusExt, StatusExt};
+use tonic_types::{RpcStatusExt, StatusExt, pb};
 
 use super::{
     super::{packed, place},
-    Arguments, Client, Failed, Ids, LABEL, Row, known,
+    Arguments, Client, Ids, LABEL, Row, known,
 };
 use crate::{
-    cli::client::{turn_of, wait_of},
-    proto::{Call, CreateCallsRequest},
+    cli::client::{FAILED, Failed, has_no_turn, turn_of, wait_of, words},
+    proto::{Call, CreateCallsRequest, CreateCallsResponse},
 };
 
 /// A batch that was dealt with.
@@ -47,7 +47,9 @@ pub(super) async fn sent(
         }
         // What an earlier run was refused is as it is.
         let is_new = !packed(&status).replayed;
-        let refused = (is_new && calls.iter().any(is_refused_to_all)).then(|| status.into());
+        let errors = || calls.iter().filter_map(|call| call.error.as_ref());
+        let refused = errors().find(|error| is_new && is_of_all(error));
+        let refused = refused.map(|error| Failed::new(words(error), FAILED));
         return Ok(Done { rows, calls, replayed: false, refused });
     }
     // The recorded answer is of the time when they were placed.
@@ -84,13 +86,16 @@ async fn in_its_turn(
     arguments: &Arguments,
     client: &mut Client,
     request: CreateCallsRequest,
-) -> Result<crate::proto::CreateCallsResponse, Status> {
+) -> Result<CreateCallsResponse, Status> {
+    let mut was_refused = false;
     loop {
         match place(&arguments.how, client, request.clone()).await {
             // Nothing is recorded then.
             Err(status) if status.code() == Code::ResourceExhausted => {
                 match wait_of(&status).or_else(|| turn_of(&status)) {
                     Some(wait) => tokio::time::sleep(wait).await,
+                    // It may have had the rest of its time alone, after a gateway that was away.
+                    None if has_no_turn(&status) && !was_refused => was_refused = true,
                     None => return Err(status),
                 }
             }
@@ -116,15 +121,18 @@ fn unrecorded(status: Status, validate_only: bool) -> Result<Status, Failed> {
     }
 }
 
-/// Whether a call was refused for what is nobody's mistake in it: the vendor's account or its
-/// balance, a vendor that is not there, a window that is closed.
-fn is_refused_to_all(call: &Call) -> bool {
-    let Some(error) = &call.error else { return false };
-    let reason = error.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    let has_wait = error.get_details_retry_info().is_some();
+/// Whether a call was refused for what is nobody's mistake in it, and is so of the next ones: the
+/// vendor's account or its balance, a vendor that is not there, a window that is closed.
+fn is_of_all(error: &pb::Status) -> bool {
+    let (reason, mut about) = match error.get_details_error_info() {
+        Some(info) => (info.reason, info.metadata),
+        None => Default::default(),
+    };
+    let is_too_fast = about.remove("http_status").is_some_and(|status| status == "429");
+    let has_wait = error.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some());
     match Code::from_i32(error.code) {
-        // After a wait that is known the vendor takes more, and the gateway keeps to it.
-        Code::ResourceExhausted => !has_wait,
+        // After a while the vendor takes more, and the gateway waits for that.
+        Code::ResourceExhausted => !has_wait && !is_too_fast,
         Code::Unavailable => true,
         Code::FailedPrecondition => match reason.as_str() {
             // Not for this call, by its own times.
@@ -133,5 +141,41 @@ fn is_refused_to_all(call: &Call) -> bool {
             _ => true,
         },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn what_is_so_of_the_next_calls_is_told_from_what_is_of_one() {
+        let second = std::time::Duration::from_secs(1);
+        for (code, reason, wait, expected) in [
+            (Code::ResourceExhausted, "429", None, false),
+            (Code::ResourceExhausted, "INSUFFICIENT_BALANCE", None, true),
+            (Code::ResourceExhausted, "TOO_MANY_REQUESTS", Some(second), false),
+            (Code::FailedPrecondition, "INVALID_SECURITY_ID", None, true),
+            (Code::FailedPrecondition, "OUTSIDE_CALLING_WINDOW", Some(second), true),
+            (Code::FailedPrecondition, "OUTSIDE_CALLING_WINDOW", None, false),
+            (Code::FailedPrecondition, "CALLEE_ZONE_UNKNOWN", None, false),
+            (Code::Unavailable, "BREAKER_OPEN", Some(second), true),
+            (Code::InvalidArgument, "INVALID_CALL", None, false),
+            (Code::PermissionDenied, "SUPPRESSED", None, false),
+            (Code::Unknown, "VENDOR_ANSWER_LOST", None, false),
+        ] {
+            let mut details = ErrorDetails::with_error_info(reason, "x", http(reason));
+            details.set_retry_info(wait);
+            let status = Status::with_error_details(code, "x", details);
+            let error = pb::Status::decode(status.details()).unwrap();
+            assert_eq!(is_of_all(&error), expected, "{reason} {wait:?}");
+        }
+    }
+
+    fn http(status: &str) -> [(String, String); 1] {
+        [("http_status".to_owned(), status.to_owned())]
     }
 }
