@@ -97,3 +97,14 @@ async fn a_check_tells_that_a_list_was_sent_with_other_options() {
     );
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_wants_names_checks_too() {
+    let house = House::with(|text| format!("require_request_id = true\n{text}")).await;
+    let list = List::of(&[number(0)]);
+    assert_eq!(list.run(&house, "--route knovvu --validate-only").code, 0);
+    let one = house.run(&format!("call {} --route knovvu --validate-only", number(0)));
+    assert!(one.code == 0 && one.err.is_empty(), "{one:?}");
+    assert!(house.sandbox.dialed().is_empty());
+    house.close().await;
+}
