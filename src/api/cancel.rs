@@ -3,7 +3,9 @@
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{CallApi, answer, deadline::within, refusal, render, results::selector};
+use super::{
+    CallApi, answer, deadline::within, refusal, render, results::selector, retries::Asked,
+};
 use crate::{
     gateway::{Canceled, Scope},
     proto::{Call, CancelCallsRequest, CancelCallsResponse},
@@ -28,11 +30,16 @@ impl CallApi {
                 false => self.gateway.cancel_in(scope, selector).await,
             }
         };
-        let Some(canceled) = within(deadline, canceled).await else {
-            return Err(refusal::cancel_too_late());
+        // A check changes nothing, however it ends.
+        let canceled = match within(deadline, canceled).await {
+            Some(canceled) => canceled.map_err(|error| match validate_only {
+                true => refusal::gateway_error(&error, Asked::READING),
+                false => refusal::uncanceled(&error),
+            }),
+            None if validate_only => Err(refusal::read_too_late()),
+            None => Err(refusal::cancel_too_late()),
         };
-        let Canceled { calls, not_found } =
-            canceled.map_err(|error| refusal::uncanceled(&error))?;
+        let Canceled { calls, not_found } = canceled?;
         let mut calls: Vec<_> = calls.iter().map(render::call).collect();
         answer::shrink(&mut calls);
         let around: usize = not_found.iter().map(|id| id.len() + 4).sum();

@@ -4,6 +4,7 @@ use crate::house::House;
 
 const ANSWERED: &str = "+919900000100";
 const OTHER: &str = "+919900000200";
+const BUSY: &str = "+919900000101";
 /// Refused by the vendor, which has an invalid number of it.
 const REFUSED: &str = "+919900000110";
 
@@ -102,6 +103,29 @@ async fn what_waits_is_taken_back() {
     let late = house.run(&format!("cancel {id}"));
     assert!(late.code == 3 && late.err.contains(id), "{late:?}");
     assert_eq!(house.sandbox.dials_of(ANSWERED), 0);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_waits_to_be_dialled_again_is_taken_back() {
+    let house = House::open().await;
+    let line = format!("call {BUSY} --route knovvu --reference r --retry-after 1h --attempts 3");
+    assert_eq!(house.run(&line).code, 0);
+    for _ in 0..200 {
+        if house.run("results --reference r").out.contains(" SCHEDULED ") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for (more, said) in [("--validate-only", "not dialled any more"), ("", "not dialled any more")]
+    {
+        let taken = house.run(&format!("cancel --reference r {more}"));
+        taken.failed(0, said);
+        assert!(taken.out.contains(" BUSY "), "{taken:?}");
+    }
+    // Repeated, as after an answer that was lost.
+    assert_eq!(house.run("cancel --reference r").code, 0);
+    assert_eq!(house.sandbox.dials_of(BUSY), 1);
     house.close().await;
 }
 

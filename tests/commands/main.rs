@@ -14,5 +14,6 @@ mod lists;
 mod odd_lists;
 mod outcomes;
 mod pages;
+mod refused_lists;
 mod suppress;
 mod watching;

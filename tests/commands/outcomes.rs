@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     harness::FAST,
-    house::{House, command, ran, read},
+    house::{House, Ran, command, ran, read},
 };
 
 fn number(n: usize) -> String {
@@ -165,4 +165,39 @@ async fn a_vendor_without_a_turn_is_waited_for() {
     let ended = house.run(&large.line("--route knovvu --batch 6 --timeout 900ms"));
     ended.failed(1, "give a longer one, or a smaller --batch");
     house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_standard_output_is_written_as_a_stream() {
+    let house = House::open().await;
+    let list = List::of((0..3).map(number));
+    let line = format!("call --csv {} --out /dev/stdout --route knovvu", list.path().display());
+    let told = list.directory.path().join("told.csv");
+    for more in ["", " --watch"] {
+        let before = "before\n";
+        std::fs::write(&told, before).unwrap();
+        let mut command = house.command(&format!("{line}{more}"));
+        let file = File::options().append(true).open(&told).unwrap();
+        let ended = ran_with(command.stdout(file));
+        ended.failed(0, "3 calls: ");
+        let text = std::fs::read_to_string(&told).unwrap();
+        assert!(text.starts_with("before\nline,"), "{more}: {text}");
+        assert_eq!(text.lines().count(), 5, "{more}: {text}");
+
+        let mut command = house.command(&format!("{line}{more}"));
+        let ended = ran_with(command.stdout(File::create(&told).unwrap()));
+        ended.failed(0, "3 calls: ");
+        let text = std::fs::read_to_string(&told).unwrap();
+        assert!(text.starts_with("line,") && text.lines().count() == 4, "{more}: {text}");
+        // A pipe is read once.
+        let piped = house.run(&format!("{line}{more}"));
+        assert_eq!(piped.out.lines().count(), 4, "{piped:?}");
+    }
+    house.run(&format!("{line} --json")).failed(2, "--json");
+    house.close().await;
+}
+
+fn ran_with(command: &mut Command) -> Ran {
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    tokio::task::block_in_place(|| read(child.wait_with_output().unwrap()))
 }

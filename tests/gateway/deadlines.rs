@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes};
 use dialplane::{
     api::{Bound, ServeError},
     config::Listen,
-    proto::{CreateCallsRequest, GetCallResultsRequest},
+    proto::{CancelCallsRequest, CreateCallsRequest, GetCallResultsRequest},
 };
 use prost::Message;
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
@@ -123,6 +123,21 @@ async fn nor_for_results_that_a_slow_ledger_has() {
     house.ledger.paging.open.send_replace(false);
     let query = GetCallResultsRequest { request_id: "one".into(), ..Default::default() };
     let headers = send(served.address, "GetCallResults", "1S", &query, Some(LATE)).await;
+    assert_eq!(code(&headers), Code::DeadlineExceeded, "{headers:?}");
+    let error = explained(&headers);
+    assert_eq!((error.info.reason.as_str(), error.meta("dialed")), ("DEADLINE_EXCEEDED", "no"));
+    served.end().await;
+    house.end(0).await;
+}
+
+#[tokio::test]
+async fn a_check_of_what_would_be_taken_back_takes_nothing_back_late_either() {
+    let house = House::new();
+    let served = Served::start(&house).await;
+    house.ledger.paging.open.send_replace(false);
+    let request =
+        CancelCallsRequest { request_id: "one".into(), validate_only: true, ..Default::default() };
+    let headers = send(served.address, "CancelCalls", "1S", &request, Some(LATE)).await;
     assert_eq!(code(&headers), Code::DeadlineExceeded, "{headers:?}");
     let error = explained(&headers);
     assert_eq!((error.info.reason.as_str(), error.meta("dialed")), ("DEADLINE_EXCEEDED", "no"));

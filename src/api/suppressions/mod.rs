@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     call::{E164, MAX_SELECTED, Suppression, SuppressionReason, SuppressionReasonError, Violation},
-    gateway::{Gateway, GatewayError},
+    gateway::Gateway,
     proto::{
         self, AddSuppressionsRequest, AddSuppressionsResponse, ListSuppressionsRequest,
         ListSuppressionsResponse, RemoveSuppressionsRequest, RemoveSuppressionsResponse,
@@ -55,7 +55,7 @@ impl SuppressionApi {
         };
         if request.validate_only {
             let would_be = within(deadline, self.would_be(&numbers, reason)).await;
-            return would_be.unwrap_or_else(|| Err(refusal::list_too_late()));
+            return would_be.unwrap_or_else(|| Err(refusal::read_too_late()));
         }
         let added = within(deadline, self.gateway.suppress(numbers, reason.clone())).await;
         let added = added.ok_or_else(refusal::list_too_late)?;
@@ -73,24 +73,24 @@ impl SuppressionApi {
         if !wrong.is_empty() {
             return Err(refusal::invalid_request(&wrong));
         }
-        let change = async {
-            match request.validate_only {
-                true => {
-                    let listed = self.gateway.suppressed(numbers.clone()).await?;
-                    let listed: HashSet<_> = listed.into_iter().map(|s| s.number).collect();
-                    Ok(numbers.iter().filter(|number| listed.contains(*number)).cloned().collect())
-                }
-                false => self.gateway.unsuppress(numbers.clone()).await,
+        // A check changes nothing, however it ends.
+        let gone: HashSet<_> = match request.validate_only {
+            true => {
+                let listed = within(deadline, self.gateway.suppressed(numbers.clone())).await;
+                let listed = listed.ok_or_else(refusal::read_too_late)?;
+                let listed = listed.map_err(|error| refusal::list_unread(&error))?;
+                listed.into_iter().map(|suppression| suppression.number).collect()
+            }
+            false => {
+                let removed = within(deadline, self.gateway.unsuppress(numbers.clone())).await;
+                let removed = removed.ok_or_else(refusal::list_too_late)?;
+                removed.map_err(|error| refusal::unlisted(&error))?.into_iter().collect()
             }
         };
-        let removed: Option<Result<Vec<E164>, GatewayError>> = within(deadline, change).await;
-        let removed = removed.ok_or_else(refusal::list_too_late)?;
-        let removed = removed.map_err(|error| refusal::unlisted(&error))?;
-        let gone: HashSet<_> = removed.iter().collect();
-        Ok(RemoveSuppressionsResponse {
-            not_found: numbers.iter().filter(|n| !gone.contains(n)).map(E164::plus).collect(),
-            removed: removed.iter().map(E164::plus).collect(),
-        })
+        let (removed, not_found): (Vec<_>, Vec<_>) =
+            numbers.iter().partition(|number| gone.contains(*number));
+        let plus = |numbers: Vec<&E164>| numbers.into_iter().map(E164::plus).collect();
+        Ok(RemoveSuppressionsResponse { removed: plus(removed), not_found: plus(not_found) })
     }
 
     /// The numbers as they would be on the list.

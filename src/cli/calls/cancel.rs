@@ -43,9 +43,18 @@ pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<u8, Failed> {
         for call in &answer.calls {
             // An output that was closed is no reason to stop: the rest is to be taken back too.
             let _ = out.call(call);
-            match is_taken_back(call) {
-                true => canceled += 1,
-                false => {
+            match call.state() {
+                CallState::Canceled => canceled += 1,
+                // As a call ends that waited to be dialled again.
+                CallState::Busy | CallState::NoAnswer => {
+                    canceled += 1;
+                    let state = short(call.state());
+                    note(format!(
+                        "{}: ended as {state}, and is not dialled any more",
+                        call.call_id
+                    ));
+                }
+                _ => {
                     all_well = false;
                     note(format!("{}: {}", call.call_id, why_not(call)));
                 }
@@ -59,11 +68,6 @@ pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<u8, Failed> {
         }
     }
     Ok(code(all_well))
-}
-
-/// Whether nobody will be called by it any more.
-fn is_taken_back(call: &Call) -> bool {
-    call.state() == CallState::Canceled
 }
 
 fn why_not(call: &Call) -> String {

@@ -35,6 +35,18 @@ pub(in crate::cli) fn wait_of(status: &Status) -> Option<Duration> {
     is_transient.then(|| wait.unwrap_or_default())
 }
 
+/// Whether the vendor has no turn for it within its deadline. Nothing is recorded of it.
+pub(in crate::cli) fn has_no_turn(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == "PACE_EXHAUSTED")
+}
+
+/// After which wait the vendor may have a turn for such a one. No library is to wait beyond a
+/// deadline: whoever has the time may.
+pub(in crate::cli) fn turn_of(status: &Status) -> Option<Duration> {
+    let wait = status.get_details_retry_info().filter(|_| has_no_turn(status))?;
+    wait.retry_delay
+}
+
 /// Asks until there is an answer, an error that stays, or no time left. The question is
 /// given the time that is left.
 pub(in crate::cli) async fn patiently<T>(

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use tonic::{Code, Status};
 use tonic_types::{RpcStatusExt, pb};
 
-use super::wait_of;
+use super::{turn_of, wait_of};
 use crate::{api::DOMAIN, cli::WRONG_INPUT, config::show_duration};
 
 /// Exit code of a command that was refused or failed.
@@ -54,7 +54,7 @@ impl From<Status> for Failed {
     fn from(status: Status) -> Self {
         let code = match status.code() {
             Code::InvalidArgument | Code::OutOfRange => WRONG_INPUT,
-            _ if wait_of(&status).is_some() => NOT_REACHED,
+            _ if wait_of(&status).or_else(|| turn_of(&status)).is_some() => NOT_REACHED,
             _ => FAILED,
         };
         Self::new(explain(&status), code)

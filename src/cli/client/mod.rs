@@ -25,7 +25,7 @@ mod failed;
 mod tls;
 
 use again::patiently;
-pub(super) use again::wait_of;
+pub(super) use again::{has_no_turn, turn_of, wait_of};
 pub(super) use failed::{FAILED, Failed, NOT_REACHED, SOME_FAILED, brief, explain, plain, words};
 
 /// How long a connection may take.

@@ -80,12 +80,18 @@ pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<u8, Failed> {
         validate_only: arguments.validate_only,
     };
     let mut client = arguments.how.client().await?;
-    if request.request_id.is_empty() && !request.validate_only {
+    if request.request_id.is_empty() {
+        // Of a check too: there are gateways that take nothing without one.
         request.request_id = Uuid::now_v7().to_string();
-        note(format!("request id: {}", request.request_id));
+        if !request.validate_only {
+            note(format!("request id: {}", request.request_id));
+        }
     }
     let mut out = arguments.how.out();
-    let request_id = request.request_id.clone();
+    let request_id = match request.validate_only {
+        true => String::new(),
+        false => request.request_id.clone(),
+    };
     let placed = place(&arguments.how, &mut client, request).await;
     let answer = match placed {
         Ok(answer) => answer,

@@ -2,26 +2,29 @@
 //! requests have ids that the same list has in every run, so that a run that was cut off is
 //! simply started again.
 
-use std::path::PathBuf;
+use std::{
+    cell::{Cell, RefCell},
+    path::PathBuf,
+};
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use tonic_types::StatusExt;
 
-use super::{Arguments, Failed, place};
+use super::{Arguments, Failed};
 use crate::{
     cli::{
         asked_to_stop,
         calls::{Client, Part, code, results::Asked, watch::ANY_AGE},
-        client::{NOT_REACHED, wait_of},
+        client::NOT_REACHED,
     },
-    proto::{Call, CallSpec, CreateCallsRequest},
+    proto::{Call, CallSpec},
 };
 
 mod batches;
 mod check;
 mod follow;
 mod outcome;
+mod sent;
 mod sheet;
 mod source;
 mod told;
@@ -29,6 +32,7 @@ mod told;
 use batches::{Batch, Batches};
 use check::{Rules, check};
 use outcome::Outcome;
+use sent::{Done, sent};
 use sheet::{Row, Sheet};
 use source::Source;
 use told::Told;
@@ -85,7 +89,10 @@ pub(super) async fn run(arguments: &Arguments, path: &std::path::Path) -> Result
     let checked = check(&source, template.clone(), &rules)?;
     let ids = Ids::new(list.job.as_deref(), &checked.digest)?;
     let told = list.out.as_deref().map(|path| Told::open(path, &source)).transpose()?;
-    let mut outcome = Outcome::new(told, &arguments.how, checked.rows, arguments.watch);
+    if arguments.how.out().is_json() && told.as_ref().is_some_and(Told::is_output) {
+        return Err(Failed::input("--out: is where --json prints; name another file"));
+    }
+    let mut outcome = Outcome::new(told, arguments, checked.rows);
     let client = arguments.how.client().await?;
     let run = Run { arguments, source, template, ids, marks: checked.marks, size, client };
     let ended = tokio::select! {
@@ -132,16 +139,21 @@ impl Run<'_> {
             sent(self.arguments, &mut self.client.clone(), &self.ids, number, rows).await
         };
         let mut batches = self.batches()?;
+        // What is wrong with the vendor's account is wrong for all that follow, and would be
+        // recorded under their ids: what is under way is waited for, and nothing more is sent.
+        let refusals = Refusals::default();
         // The first one goes alone: where it has its id from a list that was cut otherwise, or had
         // other settings, it is refused, and nothing else is sent.
         if let Some(first) = batches.next() {
-            outcome.take(send(first).await?)?;
+            refusals.take(outcome, send(first).await?)?;
         }
         let concurrency = usize::try_from(self.arguments.list.concurrency).unwrap_or(1);
-        let mut rest = std::pin::pin!(stream::iter(batches).map(send).buffered(concurrency));
+        let rest = batches.take_while(|_| refusals.are_none());
+        let mut rest = std::pin::pin!(stream::iter(rest).map(send).buffered(concurrency));
         while let Some(done) = rest.next().await {
-            outcome.take(done?)?;
+            refusals.take(outcome, done?)?;
         }
+        refusals.end()?;
         is_whole(outcome)
     }
 
@@ -179,6 +191,37 @@ fn is_whole(outcome: &Outcome) -> Result<(), Failed> {
     }
 }
 
+/// What a vendor's account refused of a list.
+#[derive(Default)]
+struct Refusals {
+    rows: Cell<usize>,
+    first: RefCell<Option<Failed>>,
+}
+
+impl Refusals {
+    fn are_none(&self) -> bool {
+        self.rows.get() == 0
+    }
+
+    fn take(&self, outcome: &mut Outcome, mut done: Done) -> Result<(), Failed> {
+        if let Some(refused) = done.refused.take() {
+            self.rows.set(self.rows.get() + done.rows.len());
+            self.first.borrow_mut().get_or_insert(refused);
+        }
+        outcome.take(done)
+    }
+
+    fn end(&self) -> Result<(), Failed> {
+        let Some(first) = self.first.take() else { return Ok(()) };
+        Err(first.and(format!(
+            "{} rows were refused for this, and stay so under the ids of this list: FAILED in \
+             --out, nobody of them was dialled. Make them rows of a list of their own, once it \
+             is mended",
+            self.rows.get()
+        )))
+    }
+}
+
 /// The ids of a list's requests.
 struct Ids {
     stem: String,
@@ -208,92 +251,6 @@ impl Ids {
 
     fn of(&self, number: usize) -> String {
         format!("{}/{number}", self.stem)
-    }
-}
-
-/// A batch that was dealt with.
-pub(super) struct Done {
-    rows: Vec<Row>,
-    calls: Vec<Call>,
-    replayed: bool,
-}
-
-async fn sent(
-    arguments: &Arguments,
-    client: &mut Client,
-    ids: &Ids,
-    number: usize,
-    rows: Vec<Row>,
-) -> Result<Done, Failed> {
-    let mut calls: Vec<_> = rows.iter().map(|row| row.call.clone()).collect();
-    if let Some(label) = &ids.label {
-        for call in &mut calls {
-            call.labels.insert(LABEL.to_owned(), label.clone());
-        }
-    }
-    let validate_only = arguments.validate_only;
-    let request = CreateCallsRequest {
-        request_id: if validate_only { String::new() } else { ids.of(number) },
-        route: arguments.route.clone(),
-        calls,
-        all_or_nothing: false,
-        validate_only,
-    };
-    let request_id = request.request_id.clone();
-    let answer = loop {
-        match place(&arguments.how, client, request.clone()).await {
-            // No turn before the deadline, and nothing recorded: a list has the time.
-            Err(status) if status.code() == tonic::Code::ResourceExhausted => {
-                match wait_of(&status) {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => break Err(status),
-                }
-            }
-            answer => break answer,
-        }
-    };
-    let status = match answer {
-        Ok(answer) if !answer.replayed => {
-            return Ok(Done { rows, calls: answer.calls, replayed: false });
-        }
-        Ok(_) => None,
-        Err(status) => Some(status),
-    };
-    if let Some(status) = status {
-        let reason = status.get_details_error_info().map(|info| info.reason);
-        if reason.as_deref() == Some("REQUEST_ID_REUSED") {
-            return Err(Failed::from(status).and(
-                "this list was sent before, or another one under the name of its job, with other \
-                 options or another --batch: repeat it as it was, or give it a --job of its own",
-            ));
-        }
-        if reason.as_deref() == Some("PACE_EXHAUSTED") {
-            return Err(Failed::from(status).and(
-                "so many calls never have their turn within --timeout: give a longer one, or a \
-                 smaller --batch",
-            ));
-        }
-        if wait_of(&status).is_some() || validate_only {
-            return Err(status.into());
-        }
-        // All of its calls may have failed, which is recorded: then the list goes on.
-        let mut calls = Vec::new();
-        let known = known(arguments, client, &request_id, &mut calls).await;
-        return match known {
-            Ok(()) if calls.len() == rows.len() => Ok(Done { rows, calls, replayed: false }),
-            _ => Err(status.into()),
-        };
-    }
-    // The recorded answer is of the time when they were placed.
-    let mut calls = Vec::new();
-    known(arguments, client, &request_id, &mut calls).await?;
-    match calls.len() == rows.len() {
-        true => Ok(Done { rows, calls, replayed: true }),
-        false => Err(Failed::input(format!(
-            "the request {request_id} has {} calls, and should have {}: it is not of this list",
-            calls.len(),
-            rows.len()
-        ))),
     }
 }
 

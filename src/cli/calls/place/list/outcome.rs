@@ -8,10 +8,10 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Done, Failed, Row, told::Told};
+use super::{Arguments, Done, Failed, Row, told::Told};
 use crate::{
     cli::{
-        calls::{How, Out, is_over, note, place::is_refused, short},
+        calls::{Out, is_over, note, place::is_refused, short},
         client::{NOT_REACHED, words},
     },
     proto::{Call, WatchCallResultsResponse},
@@ -27,6 +27,7 @@ pub(super) struct Outcome {
     is_terminal: bool,
     begun: Instant,
     rows: usize,
+    is_check: bool,
     done: usize,
     replayed: usize,
     refused: usize,
@@ -37,19 +38,20 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Of a list of so many rows.
-    pub(super) fn new(told: Option<Told>, how: &How, rows: usize, is_followed: bool) -> Self {
+    pub(super) fn new(told: Option<Told>, arguments: &Arguments, rows: usize) -> Self {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
             told,
-            out: how.out(),
+            out: arguments.how.out(),
             is_terminal: io::stderr().is_terminal() && !is_dumb,
             begun: Instant::now(),
             rows,
+            is_check: arguments.validate_only,
             done: 0,
             replayed: 0,
             refused: 0,
             states: BTreeMap::new(),
-            open: is_followed.then(HashSet::new),
+            open: arguments.watch.then(HashSet::new),
         }
     }
 
@@ -58,7 +60,7 @@ impl Outcome {
     /// # Errors
     /// When the file can't be written; the batch counts all the same.
     pub(super) fn take(&mut self, done: Done) -> Result<(), Failed> {
-        let Done { rows, calls, replayed } = done;
+        let Done { rows, calls, replayed, .. } = done;
         self.count(&rows, &calls);
         self.replayed += if replayed { rows.len() } else { 0 };
         for call in &calls {
@@ -71,7 +73,10 @@ impl Outcome {
                 let _ = self.out.call(call);
             }
         }
-        self.file(&rows, &calls)?;
+        // What is followed is told of a stream once, at its end.
+        if self.open.is_none() || !self.told.as_ref().is_some_and(Told::is_stream) {
+            self.file(&rows, &calls)?;
+        }
         self.progress("placed", self.done);
         Ok(())
     }
@@ -179,11 +184,13 @@ impl Outcome {
     pub(super) fn end(&self) -> bool {
         self.clear();
         let states = self.states.iter().map(|(state, count)| format!("{count} {state}"));
-        let mut line = format!("{} calls: {}", self.done, states.collect::<Vec<_>>().join(", "));
+        let what = if self.is_check { "calls checked, and nobody called" } else { "calls" };
+        let states = states.collect::<Vec<_>>().join(", ");
+        let mut line = format!("{} {what}: {states}", self.done);
         if self.replayed > 0 {
             line.push_str(&format!("; {} of them were placed by an earlier run", self.replayed));
         }
-        match self.out.is_json() {
+        match self.out.is_json() || self.told.as_ref().is_some_and(Told::is_output) {
             true => note(line),
             false => crate::cli::say(line),
         }

@@ -1,8 +1,12 @@
 //! The file that tells what became of each row.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::Seek,
+    fs::{File, Metadata, OpenOptions, TryLockError},
+    io::{self, Seek},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::Path,
 };
 
@@ -32,7 +36,10 @@ const COLUMNS: [&str; 10] = [
 /// to write.
 pub(super) struct Told {
     file: File,
-    is_regular: bool,
+    /// What is no file of its own (a pipe, a device, wherever the standard output goes) is
+    /// written from where it is, once.
+    is_stream: bool,
+    is_output: bool,
     writer: Option<csv::Writer<File>>,
 }
 
@@ -48,12 +55,29 @@ impl Told {
         if list.is_in(&about) {
             return Err(wrong(&"is the list itself; name another file"));
         }
-        let is_regular = about.is_file();
+        // What was opened anew would begin at its start, over what is there.
+        let output = same(io::stdout().as_fd(), &about).map_err(|error| wrong(&error))?;
+        let is_output = output.is_some();
+        let errors = same(io::stderr().as_fd(), &about).map_err(|error| wrong(&error))?;
+        if let Some(file) = output.or(errors) {
+            return Ok(Self { file, is_stream: true, is_output, writer: None });
+        }
+        let is_stream = !about.is_file();
         // Until the end of the process. A system without locks has the operator take care.
-        if let (true, Err(TryLockError::WouldBlock)) = (is_regular, file.try_lock()) {
+        if let (false, Err(TryLockError::WouldBlock)) = (is_stream, file.try_lock()) {
             return Err(wrong(&"another run writes to it; wait for its end, or name another file"));
         }
-        Ok(Self { file, is_regular, writer: None })
+        Ok(Self { file, is_stream, is_output, writer: None })
+    }
+
+    /// Whether nothing that was written can be taken back.
+    pub(super) fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// Whether it goes where the standard output goes.
+    pub(super) fn is_output(&self) -> bool {
+        self.is_output
     }
 
     /// What comes next is from the first row on, in place of what was written before.
@@ -75,15 +99,22 @@ impl Told {
     ) -> Result<(), csv::Error> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(begin(&mut self.file, self.is_regular)?),
+            none => none.insert(begin(&mut self.file, self.is_stream)?),
         };
         rows.try_for_each(|(row, call)| writer.write_record(cells(row, call)))?;
         Ok(writer.flush()?)
     }
 }
 
-fn begin(file: &mut File, is_regular: bool) -> Result<csv::Writer<File>, csv::Error> {
-    if is_regular {
+/// The stream, if it is of that file, or pipe, or device.
+fn same(stream: BorrowedFd<'_>, about: &Metadata) -> io::Result<Option<File>> {
+    let stream = File::from(stream.try_clone_to_owned()?);
+    let other = stream.metadata()?;
+    Ok(((other.dev(), other.ino()) == (about.dev(), about.ino())).then_some(stream))
+}
+
+fn begin(file: &mut File, is_stream: bool) -> Result<csv::Writer<File>, csv::Error> {
+    if !is_stream {
         file.rewind()?;
         file.set_len(0)?;
     }
