@@ -1,6 +1,6 @@
 // Places one call without ever dialling twice, and follows it to its end:
 //
-//   node call.js +919900000000 [ROUTE]
+//   node call.js +919900000000 [ROUTE [REQUEST_ID]]
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -69,6 +69,8 @@ export function unpack(status) {
  * again, and the gateway gives the answer that it recorded instead of dialling once more.
  */
 export async function place(client, request) {
+  // A name that is written in another way, such as request_id, is passed over by the library.
+  if (!request.requestId) throw new Error("a request without a requestId can't be repeated safely");
   const createCalls = promisify(client.createCalls.bind(client));
   for (let attempt = 1; ; attempt++) {
     try {
@@ -102,11 +104,12 @@ function pause(error, attempt) {
 export async function* follow(client, requestId) {
   let cursor = "";
   for (let attempt = 1; ; attempt++) {
-    const stream = client.watchCallResults({ requestId, cursor });
+    // Proxies like to cut streams on which nothing moves.
+    const stream = client.watchCallResults({ requestId, cursor, heartbeatInterval: { seconds: 30 } });
     stream.on("error", () => {}); // The loop below has it; this is for one that comes after the loop was left.
     try {
       for await (const message of stream) {
-        yield message.call;
+        if (message.call) yield message.call; // A heartbeat has none.
         cursor = message.cursor; // Whoever asks for the next one has dealt with this one.
         attempt = 0;
       }
@@ -120,13 +123,14 @@ export async function* follow(client, requestId) {
   }
 }
 
-async function main([number, route = ""]) {
+async function main([number, route = "", requestId = randomUUID()]) {
   const client = connect();
   try {
-    // Made once for what is to be done, and kept with it: a program that may be started anew in between writes it down.
-    const request = { requestId: randomUUID(), route, calls: [{ to: [number] }] };
-    const answer = await place(client, request);
-    for await (const call of follow(client, answer.requestId)) {
+    // Made once for what is to be done, and kept with it. Printed before anything is sent: with this id the same
+    // command may be given again, and dials nobody twice.
+    console.log("request", requestId);
+    await place(client, { requestId, route, calls: [{ to: [number] }] });
+    for await (const call of follow(client, requestId)) {
       console.log(call.callId, call.state, call.error?.message ?? "");
     }
   } catch (error) {
@@ -141,7 +145,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.length > 2) {
     await main(process.argv.slice(2));
   } else {
-    console.error("usage: node call.js NUMBER [ROUTE]");
+    console.error("usage: node call.js NUMBER [ROUTE [REQUEST_ID]]");
     process.exitCode = 2;
   }
 }

@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import grpc
+from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -60,7 +61,8 @@ def place(calls, request, timeout: float = 30.0):
     Where the answer was lost the very same request is repeated: by its id the gateway finds what it did the first
     time. So a new id, or a change in the request, would be a second call.
     """
-    assert request.request_id, "without a request_id nothing can be repeated"
+    if not request.request_id:
+        raise ValueError("a request without a request_id can't be repeated safely")
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return calls.CreateCalls(request, timeout=timeout)
@@ -73,26 +75,25 @@ def place(calls, request, timeout: float = 30.0):
 
 def wait_before_repeating(error: grpc.RpcError, attempt: int) -> float | None:
     """How many seconds to wait before the same request is sent again; None where that brings nothing."""
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        # The calls are being placed, and the same request waits for what comes of it.
-        return pause(attempt)
-    told = {key: value for key, value in error.trailing_metadata() or ()}.get("grpc-retry-pushback-ms")
-    if told is not None:
-        # Less than nothing: what failed is recorded, and the same request would get the same answer.
-        return int(told) / 1000 if int(told) >= 0 else None
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
-        # No word from the gateway, only that it, or something in between, could not be reached.
-        return retry_delay(error) or pause(attempt)
-    return None
+    if find(error, call_service_pb2.CreateCallsResponse):
+        # These calls failed for good, and are recorded: the same request would only be told so again.
+        return None
+    told = find(error, error_details_pb2.RetryInfo)
+    if told:
+        return told.retry_delay.ToTimedelta().total_seconds()
+    # DEADLINE_EXCEEDED: the calls are being placed, and the same request waits for what comes of it. Without details
+    # it was not the gateway that spoke: a connection broke, or a proxy answered.
+    may_help = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return pause(attempt) if may_help or not find(error, error_details_pb2.ErrorInfo) else None
 
 
-def retry_delay(error: grpc.RpcError) -> float | None:
-    """The wait in the details of an error, in seconds."""
+def find(error: grpc.RpcError, kind):
+    """The detail of that type, if the error has one."""
     status = rpc_status.from_call(error)
     for detail in status.details if status else ():
-        info = error_details_pb2.RetryInfo()
-        if detail.Unpack(info):
-            return info.retry_delay.ToTimedelta().total_seconds()
+        found = kind()
+        if detail.Unpack(found):
+            return found
     return None
 
 
@@ -108,23 +109,25 @@ def follow(calls, request_id: str, cursor: str = ""):
     """
     failures = 0
     while True:
-        selection = call_service_pb2.WatchCallResultsRequest(request_id=request_id, cursor=cursor)
+        selection = call_service_pb2.WatchCallResultsRequest(
+            request_id=request_id, cursor=cursor, heartbeat_interval=HEARTBEAT)
         try:
             for message in calls.WatchCallResults(selection):
                 failures = 0
-                yield message.call
+                if message.HasField("call"):  # A heartbeat has none.
+                    yield message.call
                 cursor = message.cursor
             return
         except grpc.RpcError as error:
             failures += 1
-            if error.code() not in BROKEN or failures > ATTEMPTS:
+            # What may be asked for again: the gateway stops, or something in between breaks.
+            wait = wait_before_repeating(error, failures)
+            if wait is None or wait > LONGEST_WAIT or failures > ATTEMPTS:
                 raise
-        time.sleep(pause(failures))
+        time.sleep(wait)
 
 
-# What a stream ends with when the gateway stops, or something in between breaks. Anything else is a mistake.
-BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED,
-          grpc.StatusCode.DEADLINE_EXCEEDED}
+HEARTBEAT = duration_pb2.Duration(seconds=30)  # Proxies like to cut streams on which nothing moves.
 
 
 def main() -> int:

@@ -51,6 +51,11 @@ const METHODS: [(&str, bool); 12] = [
 /// What OpenTelemetry has of a method that there is not.
 const OTHER: &str = "_OTHER";
 
+/// Whether there is such a method.
+pub(super) fn is_method(path: &str) -> bool {
+    METHODS.iter().any(|(known, _)| *known == path)
+}
+
 fn method(path: &str) -> (&'static str, bool) {
     let known = METHODS.iter().find(|(known, _)| *known == path);
     known.map_or((OTHER, true), |(known, told)| (known.trim_start_matches('/'), *told))
@@ -334,6 +339,7 @@ mod tests {
                 for rpc in &service.method {
                     let name = format!("{}.{}/{}", file.package(), service.name(), rpc.name());
                     assert_eq!(method(&format!("/{name}")), (name.as_str(), true));
+                    assert!(is_method(&format!("/{name}")));
                     count += 1;
                 }
             }

@@ -29,8 +29,8 @@ mod access;
 mod listing;
 
 pub(super) use access::{
-    request_too_late, request_too_slow, route_not_allowed, suppressions_not_allowed,
-    too_much_to_read, unauthenticated,
+    method_unknown, request_too_late, request_too_slow, route_not_allowed,
+    suppressions_not_allowed, too_much_to_read, unauthenticated,
 };
 pub(super) use listing::{list_too_late, list_unread, unlisted};
 

@@ -18,6 +18,7 @@ use tonic::{
 use super::{
     CallApi, MAX_MESSAGE_BYTES, SuppressionApi,
     callers::Arrived,
+    observe::is_method,
     reading::Reading,
     reflection::{self, Reflection},
     refusal,
@@ -105,8 +106,9 @@ where
         let path = rpc.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         let service = service.map_or("", |(service, _)| service);
+        let is_there = is_method(path);
         // Whoever runs a gateway asks for its health, and has no token.
-        if service == H::NAME {
+        if service == H::NAME && is_there {
             if Arrived::is_known(&rpc) {
                 return self.0.health.clone().call(rpc);
             }
@@ -128,6 +130,10 @@ where
         if !Arrived::is_known(&rpc) {
             return refuse(refusal::unauthenticated());
         }
+        // What tonic says of a method that a service does not have is without an ErrorInfo.
+        if !is_there {
+            return refuse(refusal::method_unknown());
+        }
         if service == CallServiceServer::<CallApi>::NAME {
             self.0.calls.clone().call(rpc)
         } else if service == SuppressionServiceServer::<SuppressionApi>::NAME {
@@ -137,7 +143,7 @@ where
         } else if service == Reflection::<true>::NAME {
             Box::pin(self.0.reflection_alpha.clone().call(rpc.map(Body::new)))
         } else {
-            refuse(Status::unimplemented("there is no such service here"))
+            refuse(refusal::method_unknown())
         }
     }
 }

@@ -115,3 +115,35 @@ async fn nobody_is_let_in_where_it_listens_still_because_it_will_listen_elsewher
     assert!(house.caller_with(TOKEN).await.is_served().await);
     house.end().await;
 }
+
+#[tokio::test]
+async fn what_there_is_not_is_refused_by_the_gateway_itself() {
+    let callers = format!("[callers.a]\ntoken = \"{TOKEN}\"");
+    let house = House::with("", &callers).await;
+    let ask = |services, path: &'static str| async move {
+        let mut client = tonic::client::Grpc::new(services);
+        client.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<HealthCheckRequest, HealthCheckRequest>::default();
+        let request = Request::new(HealthCheckRequest::default());
+        client.unary(request, path.parse().unwrap(), codec).await.unwrap_err()
+    };
+    let (known, stranger) =
+        (house.caller_with(TOKEN).await.services, house.caller().await.services);
+    for path in [
+        "/dialplane.v1.CallService/Nope",
+        "/dialplane.v1.CallService/createCalls",
+        "/dialplane.v1.SuppressionService/Nope",
+        "/grpc.health.v1.Health/Nope",
+        "/grpc.reflection.v1.ServerReflection/Nope",
+        "/nope.Nope/Nope",
+        "/nope",
+    ] {
+        let status = ask(known.clone(), path).await;
+        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+        assert_eq!(reason(&status), ("dialplane".into(), "METHOD_UNKNOWN".into()), "{path}");
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1", "{path}");
+        // Strangers don't learn what there is.
+        assert_eq!(ask(stranger.clone(), path).await.code(), Code::Unauthenticated, "{path}");
+    }
+    house.end().await;
+}

@@ -13,7 +13,7 @@ import (
 	dialplanev1 "example.com/call/gen/dialplane/v1"
 )
 
-// resumptions is how often a stream is taken up again without any news: that is some minutes.
+// resumptions is how often a stream is taken up again without a word from the gateway: that is some minutes.
 const resumptions = 20
 
 // Follow tells every change of a request's calls, each once and in order, until all of them are over.
@@ -30,12 +30,11 @@ func Follow(
 	}
 	failures := 0
 	for {
-		before := watch.GetCursor()
-		err := followOnce(ctx, client, watch, tell)
+		heard, err := followOnce(ctx, client, watch, tell)
 		if err == nil {
 			return nil
 		}
-		if watch.GetCursor() != before {
+		if heard {
 			failures = 0
 		}
 		if failures++; failures == resumptions || !worthResuming(ctx, err) {
@@ -47,23 +46,24 @@ func Follow(
 	}
 }
 
-// followOnce reads one stream to its end, and keeps in watch where to resume.
+// followOnce reads one stream to its end, and keeps in watch where to resume. It tells whether there was any message.
 func followOnce(
 	ctx context.Context, client dialplanev1.CallServiceClient, watch *dialplanev1.WatchCallResultsRequest,
 	tell func(*dialplanev1.Call),
-) error {
+) (heard bool, err error) {
 	stream, err := client.WatchCallResults(ctx, watch)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for {
 		change, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return nil // OK: all calls are over.
+			return heard, nil // OK: all calls are over.
 		}
 		if err != nil {
-			return err
+			return heard, err
 		}
+		heard = true
 		if change.GetCall() != nil { // It is unset in a heartbeat.
 			tell(change.GetCall())
 		}

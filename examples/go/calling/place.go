@@ -34,7 +34,7 @@ func Place(
 	}
 	for attempt := 1; ; attempt++ {
 		answer, err := placeOnce(ctx, client, request)
-		if err == nil || attempt == attempts || !worthRepeating(err) {
+		if err == nil || attempt == attempts || ctx.Err() != nil || !worthRepeating(err) {
 			return answer, err
 		}
 		if pause(ctx, err, attempt) != nil {
@@ -57,13 +57,14 @@ func worthRepeating(err error) bool {
 	if Detail[*dialplanev1.CreateCallsResponse](err) != nil {
 		return false // The calls came along: this is what is recorded under the request_id, for good.
 	}
+	if Detail[*errdetails.ErrorInfo](err) == nil {
+		return true // It was not the gateway that spoke: a connection broke, or a proxy answered.
+	}
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded:
 		return true
-	case codes.ResourceExhausted: // There was too much at once, and nothing was recorded.
+	default: // Where there was too much at once, nothing was recorded.
 		return Detail[*errdetails.RetryInfo](err) != nil
-	default:
-		return false
 	}
 }
 

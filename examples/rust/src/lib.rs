@@ -88,6 +88,10 @@ pub async fn place(
     client: &mut Client,
     calls: &CreateCallsRequest,
 ) -> Result<CreateCallsResponse, Status> {
+    if calls.request_id.is_empty() {
+        let why = "a request without a request_id can't be repeated safely";
+        return Err(Status::invalid_argument(why));
+    }
     for attempt in 1.. {
         let mut request = Request::new(calls.clone());
         request.set_timeout(DEADLINE);
@@ -111,6 +115,8 @@ pub async fn follow(
         let selection = WatchCallResultsRequest {
             request_id: request_id.into(),
             cursor: cursor.clone(),
+            // Proxies like to cut streams on which nothing moves.
+            heartbeat_interval: Some(prost_types::Duration { seconds: 30, nanos: 0 }),
             ..Default::default()
         };
         let broken = match client.watch_call_results(selection).await {
@@ -120,6 +126,7 @@ pub async fn follow(
                 loop {
                     match stream.message().await {
                         Ok(Some(message)) => {
+                            // A heartbeat has none.
                             message.call.into_iter().for_each(&mut changed);
                             // Only now: the stream goes on after what was dealt with.
                             cursor = message.cursor;

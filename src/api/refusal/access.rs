@@ -14,6 +14,12 @@ pub fn unauthenticated() -> Status {
     Refusal::wrong(Code::Unauthenticated, "UNAUTHENTICATED", message).of(Asked::READING)
 }
 
+/// There is no such method. Its name is the caller's, and is not repeated.
+pub fn method_unknown() -> Status {
+    let message = "there is no such method or service here; reflection tells which there are";
+    Refusal::wrong(Code::Unimplemented, "METHOD_UNKNOWN", message).of(Asked::READING)
+}
+
 /// The caller may not use the route, be it there or not.
 pub fn route_not_allowed(route: &str) -> Status {
     let route = shorten(route, 128);

@@ -35,6 +35,18 @@ class ViaEnvoy:
             yield gateway, {**gateway.environment(), "DIALPLANE_ADDRESS": envoy.plain}
 
 
+class WebViaEnvoy(ViaEnvoy):
+    """gRPC-Web over HTTP/1.1 to Envoy, as browsers do."""
+
+    name = "envoy-web"
+    only = ("connect",)
+
+    @contextmanager
+    def open(self, binary: Path, folder: Path):
+        with super().open(binary, folder) as (gateway, environment):
+            yield gateway, {**environment, "INTEROP_PROTOCOL": "grpc-web"}
+
+
 class ViaEnvoyTls(ViaEnvoy):
     """Certificates on both sides of Envoy: the client's ends there, and Envoy has one of its own for the gateway."""
 

@@ -78,9 +78,4 @@ def read(text: str, scenarios: list[str]) -> dict[str, str]:
 def _plain() -> dict[str, str]:
     """This environment without what would lead a client elsewhere."""
     ours = ("DIALPLANE_", "INTEROP_")
-    proxies = {"http_proxy", "https_proxy", "grpc_proxy", "all_proxy"}
-    loopback = "127.0.0.1,localhost"
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    if proxies & {name.lower() for name in plain}:
-        plain["no_proxy"] = plain["NO_PROXY"] = ",".join(filter(None, [plain.get("no_proxy", ""), loopback]))
-    return plain
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -7,6 +7,10 @@ import threading
 import time
 from pathlib import Path
 
+# Whatever proxy this machine has is not for what runs on it: neither for this program, nor for those it starts.
+for _name in ("no_proxy", "NO_PROXY"):
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name, ""), "127.0.0.1,localhost"]))
+
 _running: dict[int, subprocess.Popen] = {}
 _lock = threading.Lock()
 

@@ -3,13 +3,13 @@
 A way has a `name`; `prepare(cache)`, which installs what it needs, and is quick when that is there; and
 `open(binary, folder)`, a context manager that starts a gateway and whatever is in front of it, and gives the `Gateway`
 and the environment that a client needs to reach it. Each client gets one of its own, so `folder` is new each time;
-everything that is started says what it says to files in it.
+everything that is started says what it says to files in it. With `only` it is a way for these clients alone.
 """
 
 from contextlib import contextmanager
 from pathlib import Path
 
-from envoy.ways import ViaEnvoy, ViaEnvoyTls
+from envoy.ways import ViaEnvoy, ViaEnvoyTls, WebViaEnvoy
 
 from .gateway import Gateway
 
@@ -60,4 +60,4 @@ token = "{TOKEN}"
 certificate = "spiffe://example.test/billing"
 """
 
-WAYS = {way.name: way for way in [Direct(), Tls(), ViaEnvoy(), ViaEnvoyTls()]}
+WAYS = {way.name: way for way in [Direct(), Tls(), ViaEnvoy(), ViaEnvoyTls(), WebViaEnvoy()]}

@@ -32,10 +32,10 @@ pub async fn results(client: &mut Client) -> Outcome {
         spec.client_reference.clone_from(reference);
     }
     let created = create(client, &calls, LONG).await?;
-    let expected: Vec<&str> = created.calls.iter().map(|call| call.call_id.as_str()).collect();
+    let ids: Vec<String> = created.calls.into_iter().map(|call| call.call_id).collect();
 
     let by_id = GetCallResultsRequest { request_id: calls.request_id, ..Default::default() };
-    ensure_eq!(paged(client, &by_id).await?, expected);
+    ensure_eq!(paged(client, &by_id).await?, ids.chunks(2).collect::<Vec<_>>());
 
     let missing = named("results-none");
     let wanted = vec![references[3].clone(), missing.clone(), references[1].clone()];
@@ -50,6 +50,7 @@ pub async fn results(client: &mut Client) -> Outcome {
     for _ in 0..50 {
         let now = client.get_call_results(fresh.clone()).await?.into_inner();
         if now.calls.iter().all(|call| call.end_time.is_some()) {
+            ensure_eq!(now.calls.first().map(Call::state), Some(CallState::Answered));
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -57,13 +58,15 @@ pub async fn results(client: &mut Client) -> Outcome {
     Err("the calls are not over".into())
 }
 
-async fn paged(client: &mut Client, selection: &GetCallResultsRequest) -> Outcome<Vec<String>> {
+async fn paged(
+    client: &mut Client,
+    selection: &GetCallResultsRequest,
+) -> Outcome<Vec<Vec<String>>> {
     let mut selection = GetCallResultsRequest { page_size: 2, ..selection.clone() };
     let mut seen = Vec::new();
     for _ in 0..5 {
         let page = client.get_call_results(selection.clone()).await?.into_inner();
-        ensure!(page.calls.len() <= 2, "a page of {}", page.calls.len());
-        seen.extend(page.calls.into_iter().map(|call| call.call_id));
+        seen.push(page.calls.into_iter().map(|call| call.call_id).collect());
         selection.page_token = page.next_page_token;
         if selection.page_token.is_empty() {
             return Ok(seen);

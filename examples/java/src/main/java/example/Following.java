@@ -12,9 +12,10 @@ import java.util.function.Consumer;
 
 /** Follows calls until they are over. */
 public final class Following {
-  private static final int RESUMPTIONS = 20; // without any news: some minutes
+  private static final int RESUMPTIONS = 20; // without a word from the gateway: some minutes
   private final CallServiceBlockingStub stub;
   private final WatchCallResultsRequest.Builder watch;
+  private boolean heard; // in this stream
 
   private Following(CallServiceBlockingStub stub, String requestId) {
     this.stub = stub;
@@ -33,12 +34,12 @@ public final class Following {
       throws InterruptedException {
     Following following = new Following(stub, requestId);
     for (int failures = 0; ; ) {
-      String before = following.watch.getCursor();
+      following.heard = false;
       try {
         following.readOneStream(tell);
         return;
       } catch (StatusRuntimeException error) {
-        failures = following.watch.getCursor().equals(before) ? failures + 1 : 1;
+        failures = following.heard ? 1 : failures + 1;
         if (failures == RESUMPTIONS || !worthResuming(error)) {
           throw error;
         }
@@ -55,6 +56,7 @@ public final class Following {
         Iterator<WatchCallResultsResponse> changes = stub.watchCallResults(watch.build());
         while (changes.hasNext()) {
           WatchCallResultsResponse change = changes.next();
+          heard = true;
           if (change.hasCall()) { // A heartbeat has none.
             tell.accept(change.getCall());
           }

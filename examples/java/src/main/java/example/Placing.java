@@ -4,10 +4,12 @@ import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.Durations;
+import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import io.dialplane.v1.CallServiceGrpc.CallServiceBlockingStub;
 import io.dialplane.v1.CreateCallsRequest;
 import io.dialplane.v1.CreateCallsResponse;
+import io.grpc.Context;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.time.Duration;
@@ -53,11 +55,16 @@ public final class Placing {
     if (detail(error, CreateCallsResponse.class).isPresent()) {
       return false; // The calls came along: this is what is recorded under the request_id, for good.
     }
+    if (Context.current().isCancelled()) {
+      return false; // You don't want it any more.
+    }
+    if (detail(error, ErrorInfo.class).isEmpty()) {
+      return true; // It was not the gateway that spoke: a connection broke, or a proxy answered.
+    }
     return switch (error.getStatus().getCode()) {
       case UNAVAILABLE, DEADLINE_EXCEEDED -> true;
-      // There was too much at once, and nothing was recorded.
-      case RESOURCE_EXHAUSTED -> detail(error, RetryInfo.class).isPresent();
-      default -> false;
+      // Where there was too much at once, nothing was recorded.
+      default -> detail(error, RetryInfo.class).isPresent();
     };
   }
 
