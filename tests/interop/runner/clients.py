@@ -33,8 +33,10 @@ def build(client: str, cache: Path, folder: Path) -> str:
     return f"its build ended with {code}: {log}" if code else ""
 
 
-def run(client: str, cache: Path, folder: Path, scenarios: list[str], environment: dict[str, str]) -> dict[str, str]:
-    """Runs a client against what `environment` names. Gives each scenario's failure, empty where there was none.
+def run(client: str, cache: Path, folder: Path, scenarios: list[str],
+        environment: dict[str, str]) -> tuple[dict[str, str], str]:
+    """Runs a client against what `environment` names. Gives each scenario's failure, empty where there was none, and
+    what it told.
 
     The key `exit` is how the client itself ended.
     """
@@ -56,10 +58,10 @@ def run(client: str, cache: Path, folder: Path, scenarios: list[str], environmen
     finally:
         processes.end(process, 0)
     text = told.read_text(errors="replace")
-    print(text, end="" if text.endswith("\n") or not text else "\n", flush=True)
+    results = {**read(text, scenarios), "exit": ended}
     if ended:
-        print(log.read_text(errors="replace")[-3000:], flush=True)
-    return {**read(text, scenarios), "exit": ended}
+        text = f"{text.rstrip()}\n{log.read_text(errors='replace')[-3000:]}"
+    return results, text.rstrip()
 
 
 def read(text: str, scenarios: list[str]) -> dict[str, str]:

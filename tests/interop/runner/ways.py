@@ -3,7 +3,8 @@
 A way has a `name`; `prepare(cache)`, which installs what it needs, and is quick when that is there; and
 `open(binary, folder)`, a context manager that starts a gateway and whatever is in front of it, and gives the `Gateway`
 and the environment that a client needs to reach it. Each client gets one of its own, so `folder` is new each time;
-everything that is started says what it says to files in it. With `only` it is a way for these clients alone.
+everything that is started says what it says to files in it. With `only` it is a way for these clients alone, and with
+`scenarios` one for these scenarios. Several are open at the same time.
 """
 
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from envoy.ways import ViaEnvoy, ViaEnvoyTls, WebViaEnvoy
 
 from .gateway import Gateway
+from .lossy import Lossy
 
 
 class Direct:
@@ -60,4 +62,4 @@ token = "{TOKEN}"
 certificate = "spiffe://example.test/billing"
 """
 
-WAYS = {way.name: way for way in [Direct(), Tls(), ViaEnvoy(), ViaEnvoyTls(), WebViaEnvoy()]}
+WAYS = {way.name: way for way in [Direct(), Tls(), Lossy(), ViaEnvoy(), ViaEnvoyTls(), WebViaEnvoy()]}
