@@ -26,7 +26,7 @@ class Lossy:
     @contextmanager
     def open(self, binary: Path, folder: Path):
         with Gateway(binary, folder) as gateway, Cutter(gateway.address) as cutter:
-            yield gateway, {**gateway.environment(), "DIALPLANE_ADDRESS": cutter.address}
+            yield gateway, {**gateway.environment(), "DIALPLANE_ADDRESS": cutter.address, "INTEROP_LOST": str(LOST)}
 
 
 class Cutter:

@@ -20,7 +20,8 @@ pub async fn create(client: &mut Client) -> Outcome {
     let dialled = DialLog::of(&["00"]).await?;
     let request = gateway::request("create", "", &["00"]);
     let first = place(client, &request).await?;
-    ensure!(!first.replayed, "the first answer is replayed");
+    // Whose answer was lost has it from a further try.
+    ensure_eq!(first.replayed, std::env::var_os("INTEROP_LOST").is_some());
     let mut states = Vec::new();
     follow(client, &request.request_id, |call| states.push(call.state())).await?;
     ensure_eq!(states.last(), Some(&CallState::Answered));
