@@ -201,7 +201,14 @@ impl Outcome {
 fn progress(what: &str, done: usize, rows: usize, seconds: f64) -> String {
     let rate = done as f64 / seconds.max(0.001);
     let left = (rows.saturating_sub(done)) as f64 / rate.max(0.001);
-    format!("{done} of {rows} {what}, {rate:.0}/s, {} left", clock(left as u64))
+    format!("{} {done} of {rows} {what}, {rate:.0}/s, {} left", bar(done, rows), clock(left as u64))
+}
+
+/// So many of all, at a glance.
+fn bar(done: usize, rows: usize) -> String {
+    const CELLS: usize = 20;
+    let full = done.saturating_mul(CELLS).checked_div(rows).unwrap_or(0).min(CELLS);
+    format!("[{}{}]", "#".repeat(full), ".".repeat(CELLS - full))
 }
 
 fn clock(seconds: u64) -> String {
@@ -218,8 +225,19 @@ mod tests {
 
     #[test]
     fn it_tells_how_far_it_is() {
-        assert_eq!(progress("placed", 1_000, 4_000, 10.0), "1000 of 4000 placed, 100/s, 30 s left");
-        assert_eq!(progress("over", 1, 10_000, 1.0), "1 of 10000 over, 1/s, 2 h 46 min left");
-        assert_eq!(progress("over", 0, 10, 0.0), "0 of 10 over, 0/s, 2 h 46 min left");
+        assert_eq!(
+            progress("placed", 1_000, 4_000, 10.0),
+            "[#####...............] 1000 of 4000 placed, 100/s, 30 s left"
+        );
+        assert_eq!(
+            progress("over", 1, 10_000, 1.0),
+            "[....................] 1 of 10000 over, 1/s, 2 h 46 min left"
+        );
+        assert_eq!(
+            progress("over", 0, 10, 0.0),
+            "[....................] 0 of 10 over, 0/s, 2 h 46 min left"
+        );
+        assert_eq!(bar(7, 7), "[####################]");
+        assert_eq!(bar(0, 0), "[....................]");
     }
 }
