@@ -133,7 +133,7 @@ impl Cli {
             telemetry.record_traces(&telemetry::otlp::environment);
         }
         let code = match self.command {
-            Command::Serve { config } => serve::run(&config).await,
+            Command::Serve { config } => serve::run(&config, telemetry.last_lines()).await,
             Command::Dev { listen, sandbox } => dev::run(listen, sandbox).await,
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Call(arguments) => ended(calls::place::run(&arguments).await),

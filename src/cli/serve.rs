@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{Config, ConfigError},
     gateway::Changes,
-    telemetry::{metrics::Push, otlp},
+    telemetry::{LastLines, metrics::Push, otlp},
 };
 
 /// For how long an end waits for a collector that takes no metrics.
@@ -23,7 +23,7 @@ enum Event {
     Reload,
 }
 
-pub(super) async fn run(path: &Path) -> ExitCode {
+pub(super) async fn run(path: &Path, last_lines: LastLines) -> ExitCode {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return fail(format!("can't listen to signals: {error}"), 1),
@@ -68,7 +68,8 @@ pub(super) async fn run(path: &Path) -> ExitCode {
         () = running.stop() => {}
         () = signals.end() => {
             tracing::warn!("ended at once: what is under way is unconfirmed with the next start");
-            // Nothing is waited for, not even for what a runtime waits for when it is dropped.
+            last_lines.write();
+            // Nothing else is waited for, not even what a runtime waits for when it is dropped.
             std::process::exit(1);
         }
     }

@@ -77,12 +77,28 @@ impl Telemetry {
         self.spans = Some(exporting);
     }
 
+    /// The log lines, for who ends the process without an [`Telemetry::end`].
+    pub fn last_lines(&self) -> LastLines {
+        LastLines(self.lines.clone())
+    }
+
     /// Sends and writes what waits still, within bounds.
     pub async fn end(self) {
         if let Some(spans) = self.spans {
             spans.end(LAST_SPANS).await;
         }
-        if let Some(lines) = self.lines {
+        LastLines(self.lines).write();
+    }
+}
+
+/// Log lines that may not be written yet.
+#[derive(Debug)]
+pub struct LastLines(Option<Lines>);
+
+impl LastLines {
+    /// Waits until they are, for a second at most.
+    pub fn write(&self) {
+        if let Some(lines) = &self.0 {
             lines.flush(LAST_LINES);
         }
     }
